@@ -1,0 +1,58 @@
+/* SPDX-License-Identifier: GPL-2.0-only OR BSD-2-Clause
+ *
+ * The flow table: which backend a tracked flow was given. Only packets of tracked slots and of services that
+ * track every flow come here.
+ */
+#pragma once
+
+#include "maps.h"
+#include "packet.h"
+
+SL_INLINE void sl_flow_key(const struct sl_packet *packet, struct sl_flow_key *key)
+{
+	__builtin_memset(key, 0, sizeof(*key));
+	key->source[0] = packet->source[0];
+	key->destination[0] = packet->destination[0];
+	if (packet->is_v6) {
+		__builtin_memcpy(key->source, packet->source, sizeof(key->source));
+		__builtin_memcpy(key->destination, packet->destination, sizeof(key->destination));
+	}
+	key->source_port = packet->source_port;
+	key->destination_port = packet->destination_port;
+	key->protocol = packet->protocol;
+	key->family = packet->is_v6 ? 6 : 4;
+}
+
+SL_INLINE bool sl_backend_is_alive(__u32 id)
+{
+	const struct sl_backend *backend = bpf_map_lookup_elem(&backends, &id);
+
+	return id && backend && backend->state != SL_BACKEND_UNSET;
+}
+
+/* The backend of a tracked flow. A hit wins while its backend lives. On a miss, a packet that opens a flow goes to
+ * `current`; any other belongs to a flow older than the change and goes to `origin`. The decision is kept.
+ */
+SL_INLINE __u32 sl_flow_backend(const struct sl_packet *packet, __u32 current, __u32 origin)
+{
+	__u64 now = bpf_ktime_get_ns();
+	struct sl_flow_key key;
+	struct sl_flow *hit;
+	struct sl_flow flow = {
+		.service_id = packet->service->id,
+		.hash = (__u32)packet->hash,
+		.seen = now,
+	};
+
+	sl_flow_key(packet, &key);
+	hit = bpf_map_lookup_elem(&flows, &key);
+	if (hit && sl_backend_is_alive(hit->backend)) {
+		if (now - hit->seen > SL_FLOW_SEEN_EVERY)
+			hit->seen = now;
+		return hit->backend;
+	}
+	flow.backend = !packet->opens_flow && sl_backend_is_alive(origin) ? origin : current;
+	if (flow.backend)
+		bpf_map_update_elem(&flows, &key, &flow, BPF_ANY);
+	return flow.backend;
+}

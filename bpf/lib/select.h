@@ -1,0 +1,54 @@
+/* SPDX-License-Identifier: GPL-2.0-only OR BSD-2-Clause
+ *
+ * Stage 3: which of the service's backends? A stable slot of the ring names it and no state is touched; a slot
+ * that a change moved is tracked, and there the flow table decides.
+ */
+#pragma once
+
+#include "flow.h"
+#include "hash.h"
+
+SL_INLINE __u32 sl_origin_of(__u32 index)
+{
+	__u32 line = index / SL_SLOTS_PER_LINE;
+	const struct sl_ring_line *origins = bpf_map_lookup_elem(&origin, &line);
+
+	return origins ? origins->slot[index % SL_SLOTS_PER_LINE] : 0;
+}
+
+SL_INLINE enum sl_reason sl_select(struct sl_packet *packet)
+{
+	const struct sl_service *service = packet->service;
+	const struct sl_ring_line *slots;
+	__u32 index, line, slot;
+
+	packet->hash = sl_hash_flow(packet);
+	index = service->ring_base + ((__u32)packet->hash & service->ring_mask);
+	line = index / SL_SLOTS_PER_LINE;
+	slots = bpf_map_lookup_elem(&ring, &line);
+	if (!slots)
+		return SL_DROP_BROKEN_TABLE;
+	slot = slots->slot[index % SL_SLOTS_PER_LINE];
+	packet->backend_id = slot & ~SL_SLOT_TRACKED;
+
+	if (service->flags & SL_SERVICE_TRACK_ALL)
+		packet->backend_id = sl_flow_backend(packet, packet->backend_id, packet->backend_id);
+	else if (slot & SL_SLOT_TRACKED && !(service->flags & SL_SERVICE_TRACK_NONE))
+		packet->backend_id = sl_flow_backend(packet, packet->backend_id, sl_origin_of(index));
+	if (!packet->backend_id)
+		return SL_DROP_NO_BACKEND;
+
+	packet->backend = bpf_map_lookup_elem(&backends, &packet->backend_id);
+	if (!packet->backend)
+		return SL_DROP_BROKEN_TABLE;
+	switch (packet->backend->state) {
+	case SL_BACKEND_UP:
+		return SL_OK;
+	case SL_BACKEND_UNRESOLVED:
+		return SL_DROP_UNRESOLVED;
+	case SL_BACKEND_UPDATING:
+		return SL_DROP_UPDATING;
+	default:
+		return SL_DROP_NO_BACKEND;
+	}
+}

@@ -1,0 +1,161 @@
+// The packet tests' door to the real programs: one JSON object a line in, one out. It plans a configuration into
+// private tables exactly as the agent does, and runs frames through the loaded program.
+//
+//   {"config": {...}, "path": {...}}  new tables and a new program; "path" is every backend's path
+//   {"apply": {...}}                  changes the configuration of the tables that are there
+//   {"run": "<hex>"}                  -> {"action": "tx", "frame": "<hex>"}
+//   {"counters": true}                -> {"reasons": {...}, "backends": {"<vip> <address>": [packets, bytes]}}
+//   {"flows": true}                   -> {"flows": <entries>}
+//   {"decap": ["<address>", ...]}     a new decap program with these tunnel ends
+//   {"unwrap": "<hex>"}, {"decap_counters": true}
+#include <fmt/format.h>
+#include <linux/bpf.h>
+
+#include <array>
+#include <iostream>
+#include <nlohmann/json.hpp>
+#include <optional>
+
+#include "apply/applier.h"
+#include "dataplane/program_config.h"
+#include "kernel/decap.h"
+#include "kernel/map_port.h"
+#include "kernel/program.h"
+#include "model/codec.h"
+
+namespace {
+
+using namespace sluice;
+using nlohmann::json;
+
+constexpr uint32_t kIngress = 1;  // loopback, which every namespace has
+
+std::string to_hex(const std::vector<uint8_t>& bytes) {
+  std::string text;
+  for (const uint8_t byte : bytes) text += fmt::format("{:02x}", byte);
+  return text;
+}
+
+std::vector<uint8_t> from_hex(const std::string& text) {
+  std::vector<uint8_t> bytes;
+  for (size_t i = 0; i + 1 < text.size(); i += 2)
+    bytes.push_back(static_cast<uint8_t>(std::stoul(text.substr(i, 2), nullptr, 16)));
+  return bytes;
+}
+
+json to_json(const kernel::RunResult& result) {
+  constexpr std::array<const char*, 5> kActions{"aborted", "drop", "pass", "tx", "redirect"};
+  return {{"action", kActions.at(result.action)}, {"frame", to_hex(result.frame)}};
+}
+
+std::optional<dataplane::Path> path_from(const json& wanted) {
+  if (wanted.is_null()) return std::nullopt;
+  dataplane::Path path;
+  path.ifindex = wanted.value("ifindex", kIngress);
+  path.source_mac = MacAddress::parse(wanted.value("source_mac", "02:00:00:00:00:01")).value();
+  path.destination_mac = MacAddress::parse(wanted.value("destination_mac", "02:00:00:00:00:02")).value();
+  path.mtu = wanted.value("mtu", 1600U);
+  return path;
+}
+
+class Driver {
+ public:
+  Result<json> handle(const json& request);
+
+ private:
+  Result<json> configure(const json& request);
+  Result<json> counters() const;
+  Result<json> decap_counters() const;
+
+  std::unique_ptr<kernel::MapPort> port_;
+  std::optional<apply::Applier> applier_;
+  std::optional<kernel::Program> program_;
+  std::unique_ptr<kernel::Decap> decap_;
+};
+
+Result<json> Driver::configure(const json& request) {
+  const model::Config config = SLUICE_TRY(model::decode(request["config"]));
+  program_.reset();
+  applier_.reset();
+  port_ = SLUICE_TRY(kernel::MapPort::open(config.limits, std::nullopt));
+  const json path = request.value("path", json::object());
+  applier_.emplace(SLUICE_TRY(apply::Applier::take_over(
+      *port_, config.limits,
+      [path](const IpAddress& backend, const std::optional<MacAddress>& next_hop) -> std::optional<dataplane::Path> {
+        const auto specific = path.find(backend.to_string());
+        auto found = path_from(specific == path.end() ? path : *specific);
+        if (found && next_hop) found->destination_mac = *next_hop;
+        return found;
+      })));
+  SLUICE_TRY(applier_->apply(config));
+  program_.emplace(SLUICE_TRY(kernel::Program::open(*port_, dataplane::make_program_config(config))));
+  SLUICE_TRY(program_->load());
+  return json{{"ok", true}};
+}
+
+Result<json> Driver::counters() const {
+  constexpr std::array<const char*, SL_REASON_COUNT> kNames{
+      "ok",
+#define SL_NAME(enumerator, name, text) name,
+      SL_PASS_REASONS(SL_NAME) SL_DROP_REASONS(SL_NAME)
+#undef SL_NAME
+  };
+  json reasons = json::object(), backends = json::object();
+  const auto by_reason = SLUICE_TRY(port_->reason_counters());
+  for (size_t i = 0; i < kNames.size(); ++i)
+    if (by_reason[i].packets != 0) reasons[kNames[i]] = {by_reason[i].packets, by_reason[i].bytes};
+  for (const auto& service : applier_->applied().services)
+    for (const auto& [address, id] : applier_->placed(dataplane::ServiceKey::of(service))->backends) {
+      const auto counter = SLUICE_TRY(port_->backend_counters(std::array{id})).front();
+      backends[service.name + " " + address.to_string()] = {counter.packets, counter.bytes};
+    }
+  return json{{"reasons", reasons}, {"backends", backends}};
+}
+
+Result<json> Driver::decap_counters() const {
+  constexpr std::array<const char*, SL_DECAP_REASON_COUNT> kNames{
+#define SL_NAME(enumerator, name, text) name,
+      SL_DECAP_REASONS(SL_NAME)
+#undef SL_NAME
+  };
+  json reasons = json::object();
+  const auto by_reason = SLUICE_TRY(decap_->counters());
+  for (size_t i = 0; i < kNames.size(); ++i)
+    if (by_reason[i].packets != 0) reasons[kNames[i]] = {by_reason[i].packets, by_reason[i].bytes};
+  return json{{"reasons", reasons}};
+}
+
+Result<json> Driver::handle(const json& request) {
+  if (request.contains("config")) return configure(request);
+  if (request.contains("apply")) {
+    SLUICE_TRY(applier_->apply(SLUICE_TRY(model::decode(request["apply"]))));
+    return json{{"ok", true}};
+  }
+  if (request.contains("run")) return to_json(SLUICE_TRY(program_->run(from_hex(request["run"]), kIngress)));
+  if (request.contains("counters")) return counters();
+  if (request.contains("flows")) {
+    size_t entries = 0;
+    SLUICE_TRY(port_->erase_flows([&](const sl_flow_key&, const sl_flow&) { return ++entries, false; }));
+    return json{{"flows", entries}};
+  }
+  if (request.contains("decap")) {
+    decap_ = std::make_unique<kernel::Decap>(SLUICE_TRY(kernel::Decap::open(std::nullopt)));
+    std::vector<IpAddress> addresses;
+    for (const auto& text : request["decap"]) addresses.push_back(SLUICE_TRY(IpAddress::parse(std::string(text))));
+    SLUICE_TRY(decap_->set_addresses(addresses));
+    return json{{"ok", true}};
+  }
+  if (request.contains("unwrap")) return to_json(SLUICE_TRY(decap_->run(from_hex(request["unwrap"]))));
+  if (request.contains("decap_counters")) return decap_counters();
+  return Error{ErrorCode::kInvalid, "unknown request"};
+}
+
+}  // namespace
+
+int main() {
+  Driver driver;
+  for (std::string line; std::getline(std::cin, line);) {
+    const Result<json> reply = driver.handle(json::parse(line));
+    std::cout << (reply.ok() ? *reply : json{{"error", reply.error().message}}).dump() << std::endl;
+  }
+}

@@ -1,0 +1,113 @@
+// What the agent and its callers say to each other over HTTP and JSON on a Unix socket: requests and replies as
+// plain structs. The desired state itself is model::Config in model/codec.h's spelling; this adds what is observed.
+//
+//   GET    /v1/status                            Status
+//   GET    /v1/config                            model::Config as it is wanted now
+//   POST   /v1/services                          model::Service -> 201
+//   DELETE /v1/services/{name}                   -> 200
+//   POST   /v1/services/{name}/backends          model::Backend -> 201
+//   PATCH  /v1/services/{name}/backends/{addr}   BackendPatch -> 200
+//   DELETE /v1/services/{name}/backends/{addr}   -> 200
+//
+// A change answers a Changed once it is in the kernel and on disk. Every failure answers
+// {"error": {"code": "<to_string(ErrorCode)>", "message": "..."}} with the status of http_status(), and has changed
+// nothing.
+#pragma once
+
+#include <nlohmann/json.hpp>
+#include <optional>
+#include <string>
+#include <vector>
+
+#include "base/result.h"
+#include "model/config.h"
+
+namespace sluice::api {
+
+constexpr const char* kDefaultSocket = "/run/sluice/sluice.sock";
+constexpr size_t kMaxBodyBytes = 16U << 20;
+
+struct Traffic {
+  uint64_t packets = 0;  // since the thing was made
+  uint64_t bytes = 0;    // of frames as they came in
+  double packets_per_second = 0;  // over about the last second
+  double bytes_per_second = 0;
+  bool operator==(const Traffic&) const = default;
+};
+
+// What the data plane does with a backend's packets now.
+enum class PathState { kResolved, kUnresolved };
+
+struct BackendStatus {
+  model::Backend wanted;
+  uint32_t id = 0;     // in the kernel's tables
+  uint32_t slots = 0;  // of the ring, where new flows go
+  PathState path = PathState::kUnresolved;
+  std::string path_detail;  // "via 10.0.0.254 on eth1", or why it is unresolved
+  Traffic traffic;
+  bool operator==(const BackendStatus&) const = default;
+};
+
+struct ServiceStatus {
+  model::Service wanted;  // without its backends, which follow
+  uint32_t tracked_slots = 0;  // slots that a change moved and in which older flows are kept
+  Traffic traffic;             // the sum of its backends'
+  std::vector<BackendStatus> backends;
+  bool operator==(const ServiceStatus&) const = default;
+};
+
+struct InterfaceStatus {
+  std::string name;
+  bool native = false;
+  bool shared = false;  // with other XDP programs, through libxdp's dispatcher
+  std::string remark;   // why not, for people
+  bool operator==(const InterfaceStatus&) const = default;
+};
+
+// Packets that were not forwarded, by reason (bpf/reasons.h).
+struct ReasonStatus {
+  std::string name;
+  std::string text;
+  bool drops = false;  // false: passed to the kernel
+  Traffic traffic;
+  bool operator==(const ReasonStatus&) const = default;
+};
+
+struct Status {
+  std::string version;  // the agent's
+  uint64_t revision = 0;  // counts changes of the desired state
+  double uptime_seconds = 0;
+  std::vector<InterfaceStatus> interfaces;
+  std::vector<ServiceStatus> services;
+  std::vector<ReasonStatus> reasons;
+  bool operator==(const Status&) const = default;
+};
+
+// Absent: as it is. `next_hop` present and empty: back to the default.
+struct BackendPatch {
+  std::optional<uint32_t> weight;
+  std::optional<model::BackendState> state;
+  std::optional<std::optional<MacAddress>> next_hop;
+};
+
+struct Changed {
+  uint64_t revision = 0;
+  uint32_t slots = 0;    // of the service's ring; 0 where no ring changed
+  uint32_t moved = 0;    // slots that new flows find another backend in
+  uint32_t tracked = 0;  // slots in which older flows are kept where they are
+  bool operator==(const Changed&) const = default;
+};
+
+nlohmann::json encode(const Status&);
+nlohmann::json encode(const BackendPatch&);
+nlohmann::json encode(const Changed&);
+nlohmann::json encode(const Error&);
+Result<Status> decode_status(const nlohmann::json&);
+Result<BackendPatch> decode_backend_patch(const nlohmann::json&);
+Result<Changed> decode_changed(const nlohmann::json&);
+Error decode_error(const nlohmann::json&);  // whatever comes, an Error
+
+std::string_view to_string(ErrorCode);
+unsigned http_status(ErrorCode);
+
+}  // namespace sluice::api

@@ -1,0 +1,128 @@
+#include "apply/applier.h"
+
+#include <algorithm>
+#include <cstring>
+#include <unordered_set>
+
+namespace sluice::apply {
+namespace {
+
+using dataplane::ServiceKey;
+
+template <typename... Handlers>
+struct Overloaded : Handlers... {
+  using Handlers::operator()...;
+};
+template <typename... Handlers>
+Overloaded(Handlers...) -> Overloaded<Handlers...>;
+
+const model::Backend* find_backend(const model::Config& config, const ServiceKey& key, const IpAddress& address) {
+  const auto service = std::find_if(config.services.begin(), config.services.end(),
+                                    [&](const model::Service& each) { return ServiceKey::of(each) == key; });
+  return service == config.services.end() ? nullptr : service->find_backend(address);
+}
+
+}  // namespace
+
+Result<Applier> Applier::take_over(dataplane::Port& port, const model::Limits& limits, PathLookup path_to) {
+  Applier applier(port, plan::Layout(limits.services, limits.backends, limits.ring_slots), limits.services,
+                  std::move(path_to));
+  SLUICE_TRY(applier.recover());
+  return applier;
+}
+
+// What a crash may have left: entries that nothing names, and services that cannot be.
+Result<> Applier::recover() {
+  applied_is_known_ = false;
+  plan::Recovered found = SLUICE_TRY(plan::recover_layout(*port_, service_capacity_));
+  for (const auto& key : found.bad_services) SLUICE_TRY(port_->delete_service(key));
+  for (const uint32_t id : found.stray_backends) port_->set_backend_state(id, SL_BACKEND_UNSET);
+  if (!found.stray_backends.empty()) {
+    SLUICE_TRY(execute(plan::Reclaim{found.stray_backends}, applied_));
+    for (const uint32_t id : found.stray_backends) found.layout.backend_ids.give(id, 1);
+  }
+  layout_ = std::move(found.layout);
+  return ok();
+}
+
+Result<plan::Plan> Applier::preview(const model::Config& wanted) const {
+  return plan::make_plan(layout_, *port_, applied_is_known_ ? &applied_ : nullptr, wanted);
+}
+
+Result<std::vector<plan::Forecast>> Applier::apply(const model::Config& wanted) {
+  plan::Plan plan = SLUICE_TRY(preview(wanted));
+  for (const auto& step : plan.steps) {
+    Result<> done = execute(step, wanted);
+    if (done.ok()) continue;
+    SLUICE_TRY(recover());
+    return std::move(done).error();
+  }
+  layout_ = std::move(plan.after);
+  applied_ = wanted;
+  applied_is_known_ = true;
+  SLUICE_TRY(refresh_paths());
+  return std::move(plan.forecasts);
+}
+
+Result<> Applier::execute(const plan::Step& step, const model::Config& wanted) {
+  return std::visit(
+      Overloaded{
+          [&](const plan::PutBackend& put) -> Result<> {
+            SLUICE_TRY(port_->clear_backend_counter(put.id));
+            const model::Backend* backend = find_backend(wanted, put.service, put.address);
+            return put_backend(put.id, put.service_id, put.service.vip.address.family, *backend, wanted);
+          },
+          [&](const plan::PutBlock& put) -> Result<> {
+            port_->write_block(put.base, put.slots, put.origins);
+            return ok();
+          },
+          [&](const plan::PutService& put) { return port_->put_service(put.key, put.value); },
+          [&](const plan::DeleteService& gone) { return port_->delete_service(gone.key); },
+          [&](const plan::RetireBackend& gone) -> Result<> {
+            port_->set_backend_state(gone.id, SL_BACKEND_UNSET);
+            return ok();
+          },
+          [&](const plan::Reclaim& reclaim) -> Result<> {
+            SLUICE_TRY(port_->wait_for_packets());
+            if (reclaim.backends.empty()) return ok();
+            const std::unordered_set<uint32_t> gone(reclaim.backends.begin(), reclaim.backends.end());
+            SLUICE_TRY(port_->erase_flows(
+                [&](const sl_flow_key&, const sl_flow& flow) { return gone.contains(flow.backend); }));
+            return ok();
+          },
+      },
+      step);
+}
+
+Result<> Applier::put_backend(uint32_t id, uint32_t service_id, Family inner, const model::Backend& backend,
+                              const model::Config& config) {
+  const auto& next_hop = backend.next_hop ? backend.next_hop : config.defaults.next_hop;
+  const auto path = path_to_(backend.address, next_hop);
+  const sl_backend entry =
+      dataplane::make_backend_entry(service_id, backend.address, inner, config.encapsulation, path);
+  if (std::memcmp(&entry, &port_->backends()[id], sizeof entry) == 0) return ok();
+  if (path) SLUICE_TRY(port_->allow_egress(path->ifindex));
+  return port_->put_backend(id, entry);
+}
+
+Result<size_t> Applier::refresh_paths() {
+  size_t changed = 0;
+  for (const auto& service : applied_.services) {
+    const plan::ServiceLayout* placed_service = placed(ServiceKey::of(service));
+    if (placed_service == nullptr) continue;
+    for (const auto& backend : service.backends) {
+      const uint32_t id = placed_service->backends.at(backend.address);
+      const sl_backend before = port_->backends()[id];
+      SLUICE_TRY(put_backend(id, placed_service->value.id, service.vip.address.family, backend, applied_));
+      if (std::memcmp(&before, &port_->backends()[id], sizeof before) != 0) ++changed;
+    }
+  }
+  return changed;
+}
+
+const plan::ServiceLayout* Applier::placed(const ServiceKey& key) const {
+  const auto found = layout_.services.find(key);
+  return found == layout_.services.end() ? nullptr : &found->second;
+}
+
+}  // namespace sluice::apply

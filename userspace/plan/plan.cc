@@ -1,0 +1,186 @@
+#include "plan/plan.h"
+
+#include <fmt/format.h>
+
+#include <algorithm>
+#include <set>
+
+#include "plan/slots.h"
+#include "ring/ring.h"
+
+namespace sluice::plan {
+namespace {
+
+using dataplane::ServiceKey;
+
+uint32_t service_flags(const model::Service& service) {
+  switch (service.flows) {
+    case model::FlowTracking::kTracked:
+      return SL_SERVICE_TRACK_ALL;
+    case model::FlowTracking::kStateless:
+      return SL_SERVICE_TRACK_NONE;
+    case model::FlowTracking::kAuto:
+      break;
+  }
+  return service.protocol == model::Protocol::kUdp ? SL_SERVICE_TRACK_ALL : 0;
+}
+
+Error table_full(std::string_view what, std::string_view limit, std::string_view key) {
+  return Error{ErrorCode::kNoSpace,
+               fmt::format("{} needs more {} than are free: raise limits.{}", key, what, limit)};
+}
+
+// Whether the tables would be the same for both. Where packets go to is the path's business, not the plan's.
+bool same_tables(const model::Service& a, const model::Service& b) {
+  const auto same_backend = [](const model::Backend& x, const model::Backend& y) {
+    return x.address == y.address && x.weight == y.weight && x.state == y.state;
+  };
+  return ServiceKey::of(a) == ServiceKey::of(b) && a.ring_slots == b.ring_slots && a.flows == b.flows &&
+         std::equal(a.backends.begin(), a.backends.end(), b.backends.begin(), b.backends.end(), same_backend);
+}
+
+class Planner {
+ public:
+  Planner(const Layout& layout, const dataplane::Port& tables) : tables_(tables), plan_{{}, {}, layout} {}
+
+  Result<> converge(const model::Service& service);
+  void remove(const ServiceKey& key);
+  Plan finish() &&;
+
+ private:
+  Result<> add_backends(ServiceLayout& placed, const model::Service& service);
+  Result<> change_ring(ServiceLayout& placed, const model::Service& service, bool is_new);
+  void retire_missing(ServiceLayout& placed, const model::Service& service);
+  void retire(uint32_t id);
+
+  const dataplane::Port& tables_;
+  Plan plan_;
+  std::vector<uint32_t> retired_;
+  std::vector<std::pair<uint32_t, uint32_t>> freed_blocks_;
+  std::vector<uint32_t> freed_services_;
+};
+
+Result<> Planner::converge(const model::Service& service) {
+  const ServiceKey key = ServiceKey::of(service);
+  const bool is_new = !plan_.after.services.contains(key);
+  ServiceLayout& placed = plan_.after.services[key];
+  if (is_new) {
+    const auto id = plan_.after.service_ids.take(1);
+    if (!id) return table_full("services", "services", key.to_string());
+    placed.value.id = *id;
+  }
+  SLUICE_TRY(add_backends(placed, service));
+  SLUICE_TRY(change_ring(placed, service, is_new));
+  retire_missing(placed, service);
+  return ok();
+}
+
+Result<> Planner::add_backends(ServiceLayout& placed, const model::Service& service) {
+  const ServiceKey key = ServiceKey::of(service);
+  for (const auto& backend : service.backends) {
+    if (placed.backends.contains(backend.address)) continue;
+    const auto id = plan_.after.backend_ids.take(1);
+    if (!id) return table_full("backends", "backends", key.to_string());
+    placed.backends[backend.address] = *id;
+    plan_.steps.emplace_back(PutBackend{*id, placed.value.id, key, backend.address});
+  }
+  return ok();
+}
+
+std::vector<uint32_t> build_ring(const ServiceLayout& placed, const model::Service& service) {
+  std::vector<ring::Member> members;
+  for (const auto& backend : service.backends)
+    if (backend.state == model::BackendState::kUp)
+      members.push_back({{static_cast<uint8_t>(backend.address.family), backend.address.bytes},
+                         backend.weight,
+                         placed.backends.at(backend.address)});
+  return ring::build(members, service.ring_slots);
+}
+
+Result<> Planner::change_ring(ServiceLayout& placed, const model::Service& service, bool is_new) {
+  const ServiceKey key = ServiceKey::of(service);
+  std::set<uint32_t> staying;
+  for (const auto& backend : service.backends) staying.insert(placed.backends.at(backend.address));
+
+  std::span<const uint32_t> current, origin;
+  if (!is_new) {
+    current = tables_.ring().subspan(placed.value.ring_base, placed.slots());
+    origin = tables_.origin().subspan(placed.value.ring_base, placed.slots());
+  }
+  SlotChange change = change_slots(current, origin, build_ring(placed, service),
+                                   [&](uint32_t id) { return staying.contains(id); });
+  const uint32_t flags = service_flags(service);
+  if (!is_new && !change.differs && placed.value.flags == flags) return ok();
+
+  const auto slots = static_cast<uint32_t>(change.slots.current.size());
+  const auto base = plan_.after.ring.take(slots);
+  if (!base) return table_full("ring slots", "ring_slots", key.to_string());
+  if (!is_new) freed_blocks_.emplace_back(placed.value.ring_base, placed.slots());
+  placed.value.ring_base = *base;
+  placed.value.ring_mask = slots - 1;
+  placed.value.flags = flags;
+  plan_.forecasts.push_back({key, slots, change.moved, change.tracked});
+  plan_.steps.emplace_back(
+      PutBlock{*base, std::move(change.slots.current), std::move(change.slots.origin)});
+  plan_.steps.emplace_back(PutService{key, placed.value});
+  return ok();
+}
+
+void Planner::retire(uint32_t id) {
+  plan_.steps.emplace_back(RetireBackend{id});
+  retired_.push_back(id);
+}
+
+void Planner::retire_missing(ServiceLayout& placed, const model::Service& service) {
+  std::erase_if(placed.backends, [&](const auto& backend) {
+    if (service.find_backend(backend.first) != nullptr) return false;
+    retire(backend.second);
+    return true;
+  });
+}
+
+void Planner::remove(const ServiceKey& key) {
+  const auto found = plan_.after.services.find(key);
+  const ServiceLayout& placed = found->second;
+  plan_.forecasts.push_back({key, placed.slots(), placed.slots(), 0});
+  plan_.steps.emplace_back(DeleteService{key});
+  for (const auto& [address, id] : placed.backends) retire(id);
+  freed_blocks_.emplace_back(placed.value.ring_base, placed.slots());
+  freed_services_.push_back(placed.value.id);
+  plan_.after.services.erase(found);
+}
+
+// What was freed is free only behind the Reclaim, so no step of this plan may already use it.
+Plan Planner::finish() && {
+  if (!retired_.empty() || !freed_blocks_.empty()) plan_.steps.emplace_back(Reclaim{retired_});
+  for (const uint32_t id : retired_) plan_.after.backend_ids.give(id, 1);
+  for (const auto& [base, count] : freed_blocks_) plan_.after.ring.give(base, count);
+  for (const uint32_t id : freed_services_) plan_.after.service_ids.give(id, 1);
+  return std::move(plan_);
+}
+
+const model::Service* find_by_key(const model::Config* config, const ServiceKey& key) {
+  if (config == nullptr) return nullptr;
+  const auto found = std::find_if(config->services.begin(), config->services.end(),
+                                  [&](const model::Service& service) { return ServiceKey::of(service) == key; });
+  return found == config->services.end() ? nullptr : &*found;
+}
+
+}  // namespace
+
+Result<Plan> make_plan(const Layout& layout, const dataplane::Port& tables, const model::Config* applied,
+                       const model::Config& wanted) {
+  Planner planner(layout, tables);
+  std::set<ServiceKey> keys;
+  for (const auto& service : wanted.services) keys.insert(ServiceKey::of(service));
+  for (const auto& [key, placed] : layout.services)
+    if (!keys.contains(key)) planner.remove(key);
+  for (const auto& service : wanted.services) {
+    const model::Service* before = find_by_key(applied, ServiceKey::of(service));
+    if (before != nullptr && same_tables(*before, service)) continue;
+    SLUICE_TRY(planner.converge(service));
+  }
+  return std::move(planner).finish();
+}
+
+}  // namespace sluice::plan
