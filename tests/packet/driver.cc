@@ -3,11 +3,20 @@
 //
 //   {"config": {...}, "path": {...}}  new tables and a new program; "path" is every backend's path
 //   {"apply": {...}}                  changes the configuration of the tables that are there
-//   {"run": "<hex>"}                  -> {"action": "tx", "frame": "<hex>"}
-//   {"counters": true}                -> {"reasons": {...}, "backends": {"<vip> <address>": [packets, bytes]}}
+//   {"run": "<hex>"}                  -> {"action": "tx", "frame": "<hex>"}; with "metadata": <bytes>, as if that much
+//                                     stood before the frame and took room from new headers
+//   {"counters": true}                -> {"reasons": {...}, "backends": {"<service> <address>": [packets, bytes]}}
 //   {"flows": true}                   -> {"flows": <entries>}
+//   {"state": {"service", "address", "state": <enum sl_backend_state>}}   as in the midst of a change
+//   {"slots": {"service", "id"}}      every slot of the ring names this backend id, which nothing may
 //   {"decap": ["<address>", ...]}     a new decap program with these tunnel ends
 //   {"unwrap": "<hex>"}, {"decap_counters": true}
+//
+// Where a request fails the answer is {"error": "<why>"}. A path is {"ifindex", "source_mac", "destination_mac", "mtu",
+// "source"}, each with a default but the last, or null for one that is not known; "path" may hold other paths by
+// backend address.
+#include <bpf/bpf.h>
+#include <bpf/libbpf.h>
 #include <fmt/format.h>
 #include <linux/bpf.h>
 
@@ -48,6 +57,32 @@ json to_json(const kernel::RunResult& result) {
   return {{"action", kActions.at(result.action)}, {"frame", to_hex(result.frame)}};
 }
 
+// Program::run() with `metadata` bytes in front of the frame (their limit was 32 before Linux 6.3).
+Result<kernel::RunResult> run_behind_metadata(const kernel::Program& program, std::vector<uint8_t> frame,
+                                              uint32_t metadata) {
+  const bpf_program* entry = bpf_object__find_program_by_name(program.object(), "sluice");
+  frame.insert(frame.begin(), metadata, 0);
+  kernel::RunResult result;
+  result.frame.resize(frame.size() + 256);
+  xdp_md context{};
+  context.data = metadata;
+  context.data_end = static_cast<uint32_t>(frame.size());
+  context.ingress_ifindex = kIngress;
+  LIBBPF_OPTS(bpf_test_run_opts, options);
+  options.data_in = frame.data();
+  options.data_size_in = static_cast<uint32_t>(frame.size());
+  options.data_out = result.frame.data();
+  options.data_size_out = static_cast<uint32_t>(result.frame.size());
+  options.ctx_in = &context;
+  options.ctx_size_in = sizeof context;
+  if (const int error = bpf_prog_test_run_opts(bpf_program__fd(entry), &options))
+    return system_error("run the program behind metadata", error);
+  result.action = options.retval;
+  result.frame.resize(options.data_size_out);
+  result.frame.erase(result.frame.begin(), result.frame.begin() + metadata);
+  return result;
+}
+
 std::optional<dataplane::Path> path_from(const json& wanted) {
   if (wanted.is_null()) return std::nullopt;
   dataplane::Path path;
@@ -55,6 +90,7 @@ std::optional<dataplane::Path> path_from(const json& wanted) {
   path.source_mac = MacAddress::parse(wanted.value("source_mac", "02:00:00:00:00:01")).value();
   path.destination_mac = MacAddress::parse(wanted.value("destination_mac", "02:00:00:00:00:02")).value();
   path.mtu = wanted.value("mtu", 1600U);
+  if (wanted.contains("source")) path.source_address = IpAddress::parse(std::string(wanted["source"])).value();
   return path;
 }
 
@@ -64,6 +100,11 @@ class Driver {
 
  private:
   Result<json> configure(const json& request);
+  Result<json> apply(const json& config);
+  Result<json> run(const json& request) const;
+  Result<json> set_state(const json& wanted);
+  Result<json> fill_slots(const json& wanted);
+  Result<const plan::ServiceLayout*> layout_of(const json& wanted) const;
   Result<json> counters() const;
   Result<json> decap_counters() const;
 
@@ -125,13 +166,48 @@ Result<json> Driver::decap_counters() const {
   return json{{"reasons", reasons}};
 }
 
+Result<json> Driver::apply(const json& config) {
+  SLUICE_TRY(applier_->apply(SLUICE_TRY(model::decode(config))));
+  return json{{"ok", true}};
+}
+
+Result<json> Driver::run(const json& request) const {
+  const std::vector<uint8_t> frame = from_hex(request["run"]);
+  if (request.contains("metadata"))
+    return to_json(SLUICE_TRY(run_behind_metadata(*program_, frame, request["metadata"])));
+  return to_json(SLUICE_TRY(program_->run(frame, kIngress)));
+}
+
+Result<const plan::ServiceLayout*> Driver::layout_of(const json& wanted) const {
+  const model::Service* service = applier_->applied().find_service(std::string(wanted["service"]));
+  if (service == nullptr) return Error{ErrorCode::kNotFound, "no such service"};
+  return applier_->placed(dataplane::ServiceKey::of(*service));
+}
+
+Result<json> Driver::set_state(const json& wanted) {
+  const plan::ServiceLayout* layout = SLUICE_TRY(layout_of(wanted));
+  const IpAddress address = SLUICE_TRY(IpAddress::parse(std::string(wanted["address"])));
+  port_->set_backend_state(layout->backends.at(address), static_cast<sl_backend_state>(wanted["state"]));
+  return json{{"ok", true}};
+}
+
+Result<json> Driver::fill_slots(const json& wanted) {
+  const plan::ServiceLayout* layout = SLUICE_TRY(layout_of(wanted));
+  const std::vector<uint32_t> slots(layout->slots(), wanted["id"]);
+  port_->write_block(layout->value.ring_base, slots, slots);
+  return json{{"ok", true}};
+}
+
 Result<json> Driver::handle(const json& request) {
   if (request.contains("config")) return configure(request);
-  if (request.contains("apply")) {
-    SLUICE_TRY(applier_->apply(SLUICE_TRY(model::decode(request["apply"]))));
-    return json{{"ok", true}};
-  }
-  if (request.contains("run")) return to_json(SLUICE_TRY(program_->run(from_hex(request["run"]), kIngress)));
+  const bool is_decap =
+      request.contains("decap") || request.contains("unwrap") || request.contains("decap_counters");
+  if (is_decap ? !decap_ && !request.contains("decap") : !program_.has_value())
+    return Error{ErrorCode::kInvalid, "there is no program yet"};
+  if (request.contains("apply")) return apply(request["apply"]);
+  if (request.contains("run")) return run(request);
+  if (request.contains("state")) return set_state(request["state"]);
+  if (request.contains("slots")) return fill_slots(request["slots"]);
   if (request.contains("counters")) return counters();
   if (request.contains("flows")) {
     size_t entries = 0;

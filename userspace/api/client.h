@@ -20,8 +20,8 @@ class Client {
   Result<Changed> add_service(const model::Service& service) const;
   Result<Changed> delete_service(const std::string& name) const;
   Result<Changed> add_backend(const std::string& service, const model::Backend& backend) const;
-  Result<Changed> patch_backend(const std::string& service, const IpAddress& address,
-                                const BackendPatch& patch) const;
+  Result<Changed> change_backend(const std::string& service, const IpAddress& address,
+                                 const model::BackendChange& change) const;
   Result<Changed> delete_backend(const std::string& service, const IpAddress& address) const;
 
  private:

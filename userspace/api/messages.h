@@ -6,7 +6,7 @@
 //   POST   /v1/services                          model::Service -> 201
 //   DELETE /v1/services/{name}                   -> 200
 //   POST   /v1/services/{name}/backends          model::Backend -> 201
-//   PATCH  /v1/services/{name}/backends/{addr}   BackendPatch -> 200
+//   PATCH  /v1/services/{name}/backends/{addr}   model::BackendChange -> 200
 //   DELETE /v1/services/{name}/backends/{addr}   -> 200
 //
 // A change answers a Changed once it is in the kernel and on disk. Every failure answers
@@ -21,11 +21,13 @@
 
 #include "base/result.h"
 #include "model/config.h"
+#include "model/edit.h"
 
 namespace sluice::api {
 
 constexpr const char* kDefaultSocket = "/run/sluice/sluice.sock";
-constexpr size_t kMaxBodyBytes = 16U << 20;
+constexpr size_t kMaxBodyBytes = 16U << 20;    // of a request
+constexpr size_t kMaxReplyBytes = 256U << 20;  // a Status has some 300 bytes a backend
 
 struct Traffic {
   uint64_t packets = 0;  // since the thing was made
@@ -83,13 +85,6 @@ struct Status {
   bool operator==(const Status&) const = default;
 };
 
-// Absent: as it is. `next_hop` present and empty: back to the default.
-struct BackendPatch {
-  std::optional<uint32_t> weight;
-  std::optional<model::BackendState> state;
-  std::optional<std::optional<MacAddress>> next_hop;
-};
-
 struct Changed {
   uint64_t revision = 0;
   uint32_t slots = 0;    // of the service's ring; 0 where no ring changed
@@ -99,11 +94,13 @@ struct Changed {
 };
 
 nlohmann::json encode(const Status&);
-nlohmann::json encode(const BackendPatch&);
+nlohmann::json encode(const ServiceStatus&);
+nlohmann::json encode(const ReasonStatus&);
+nlohmann::json encode(const model::BackendChange&);
 nlohmann::json encode(const Changed&);
 nlohmann::json encode(const Error&);
 Result<Status> decode_status(const nlohmann::json&);
-Result<BackendPatch> decode_backend_patch(const nlohmann::json&);
+Result<model::BackendChange> decode_backend_change(const nlohmann::json&);
 Result<Changed> decode_changed(const nlohmann::json&);
 Error decode_error(const nlohmann::json&);  // whatever comes, an Error
 

@@ -4,14 +4,15 @@
 
 #include <string_view>
 
+#include "base/fnv.h"
+
 namespace sluice::dataplane {
 namespace {
 
-// FNV-1a (64 bit) over the text, then splitmix64's finalizer, so that seeds of one letter's difference give
+// A digest of the text, then splitmix64's finalizer, so that seeds of one letter's difference give
 // unrelated keys. All load balancers of a fleet must agree on this.
 uint64_t key_from(std::string_view seed, uint64_t which) {
-  uint64_t state = 0xcbf29ce484222325ULL ^ which;
-  for (const char c : seed) state = (state ^ static_cast<uint8_t>(c)) * 0x100000001b3ULL;
+  uint64_t state = fnv1a64(seed, which);
   state = (state ^ state >> 30) * 0xbf58476d1ce4e5b9ULL;
   state = (state ^ state >> 27) * 0x94d049bb133111ebULL;
   return state ^ state >> 31;

@@ -4,6 +4,7 @@
 #include <bpf/libbpf.h>
 #include <fmt/format.h>
 #include <linux/if_link.h>
+#include <net/if.h>
 #include <unistd.h>
 #include <xdp/libxdp.h>
 
@@ -84,7 +85,7 @@ Result<Attachment> replace_alone(const XdpSource& source, const Interface& inter
   if (const int error = bpf_xdp_attach(static_cast<int>(interface.ifindex), fd,
                                        mode_flag(native) | XDP_FLAGS_REPLACE, &options))
     return attach_error(interface, native ? "native" : "generic", error);
-  return Attachment{interface, native, false, {}};
+  return Attachment{interface, native, false, true, {}};
 }
 
 Result<> detach_from_dispatcher(const Interface& interface, const std::vector<uint32_t>& ids, bool native) {
@@ -108,7 +109,7 @@ Result<Attachment> attach_in_mode(const XdpSource& source, const Interface& inte
                                             native ? XDP_MODE_NATIVE : XDP_MODE_SKB, 0))
     return attach_error(interface, native ? "native" : "generic", error);
   const MultiprogHandle programs = programs_on(interface);
-  return Attachment{interface, native, programs && !xdp_multiprog__is_legacy(programs.get()), {}};
+  return Attachment{interface, native, programs && !xdp_multiprog__is_legacy(programs.get()), false, {}};
 }
 
 Result<Attachment> attach_new(const XdpSource& source, const Interface& interface, model::XdpMode mode) {
@@ -139,6 +140,7 @@ Result<Attachment> attach_xdp(const XdpSource& source, const Interface& interfac
     if (legacy && mode_fits) {
       Attachment attachment = SLUICE_TRY(replace_alone(source, interface, before.get()));
       attachment.remark = "alone on the interface, as before";
+      if (!native) attachment.remark += ", in generic mode";
       return attachment;
     }
     if (legacy) SLUICE_TRY(detach_xdp(source, interface));
@@ -146,6 +148,7 @@ Result<Attachment> attach_xdp(const XdpSource& source, const Interface& interfac
   }
   Attachment attachment = SLUICE_TRY(attach_new(source, interface, mode));
   SLUICE_TRY(detach_from_dispatcher(interface, earlier, attachment.native));
+  attachment.replaced = !earlier.empty();
   if (!attachment.shared && attachment.remark.empty())
     attachment.remark = "alone on the interface: this kernel refuses libxdp's dispatcher";
   return attachment;
@@ -169,6 +172,22 @@ Result<bool> detach_xdp(const XdpSource& source, const Interface& interface) {
   if (const int error = bpf_xdp_detach(static_cast<int>(interface.ifindex), mode_flag(native), &options))
     return attach_error(interface, "detaching:", error);
   return true;
+}
+
+std::vector<Interface> interfaces_with(const XdpSource& source) {
+  capture_library_log();
+  std::vector<Interface> found;
+  const std::unique_ptr<struct if_nameindex, void (*)(struct if_nameindex*)> all(::if_nameindex(), ::if_freenameindex);
+  for (const auto* each = all.get(); each != nullptr && each->if_index != 0; ++each) {
+    const Interface interface{each->if_name, each->if_index};
+    const MultiprogHandle programs = programs_on(interface);
+    if (!programs) continue;
+    const bool is_on = xdp_multiprog__is_legacy(programs.get())
+                           ? is_instance(source, xdp_program__id(xdp_multiprog__main_prog(programs.get())))
+                           : !instances_in(source, programs.get()).empty();
+    if (is_on) found.push_back(interface);
+  }
+  return found;
 }
 
 }  // namespace sluice::kernel

@@ -5,6 +5,7 @@
 #include <cstdint>
 #include <functional>
 #include <string>
+#include <vector>
 
 #include "base/result.h"
 #include "model/config.h"
@@ -30,6 +31,7 @@ struct Attachment {
   Interface interface;
   bool native = false;  // false: generic, slower, in the kernel's common receive path
   bool shared = false;  // chained with other XDP programs by libxdp's dispatcher; false: alone on the interface
+  bool replaced = false;  // an earlier instance was on the interface
   std::string remark;   // why it is not native or not shared, for people; empty when it is both
 };
 
@@ -39,5 +41,8 @@ Result<Attachment> attach_xdp(const XdpSource& source, const Interface& interfac
 
 // Takes every instance off the interface; true if there was one.
 Result<bool> detach_xdp(const XdpSource& source, const Interface& interface);
+
+// The interfaces of this network namespace that an instance is on.
+std::vector<Interface> interfaces_with(const XdpSource& source);
 
 }  // namespace sluice::kernel

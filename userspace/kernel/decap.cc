@@ -104,6 +104,8 @@ Result<Attachment> Decap::attach(const Interface& interface, model::XdpMode mode
 
 Result<bool> Decap::detach(const Interface& interface) { return detach_xdp(SLUICE_TRY(source()), interface); }
 
+Result<bool> Decap::is_on_any_interface() { return !interfaces_with(SLUICE_TRY(source())).empty(); }
+
 Result<RunResult> Decap::run(const std::vector<uint8_t>& frame) {
   if (instance_ == nullptr) {
     SLUICE_TRY(open_instance());

@@ -29,6 +29,7 @@ class Decap {
 
   Result<Attachment> attach(const Interface& interface, model::XdpMode mode);
   Result<bool> detach(const Interface& interface);
+  Result<bool> is_on_any_interface();  // of this network namespace
 
   // Loads the program and runs it once on a frame.
   Result<RunResult> run(const std::vector<uint8_t>& frame);

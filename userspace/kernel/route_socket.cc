@@ -87,6 +87,15 @@ bool describe_refused_use(int error, const IpAddress& neighbour, NextHop& hop) {
   return false;
 }
 
+Error refused_use_error(int refused, const IpAddress& neighbour, std::string_view interface) {
+  Error error =
+      system_error(fmt::format("probe neighbour {} on {}", neighbour.to_string(), interface), refused);
+  if (refused == ENETDOWN) error.code = ErrorCode::kUnavailable;
+  if (refused == ENOBUFS) error.code = ErrorCode::kNoSpace;
+  if (refused == EPERM) error.message += "; it takes CAP_NET_ADMIN";
+  return error;
+}
+
 }  // namespace
 
 std::string_view to_string(NextHopState state) {
@@ -253,7 +262,7 @@ Result<> RouteSocket::await_neighbour(const IpAddress& neighbour, const std::opt
   if (being_asked) return ok();
   const int refused = SLUICE_TRY(use_neighbour(hop.ifindex, neighbour));
   if (refused == 0 || describe_refused_use(refused, neighbour, hop)) return ok();
-  return system_error(fmt::format("probe neighbour {} on {}", neighbour.to_string(), hop.interface), refused);
+  return refused_use_error(refused, neighbour, hop.interface);
 }
 
 Result<> RouteSocket::probe(uint32_t ifindex, const IpAddress& neighbour) {
@@ -261,11 +270,7 @@ Result<> RouteSocket::probe(uint32_t ifindex, const IpAddress& neighbour) {
   if (facts && facts->managed_by_hand()) return ok();
   const int refused = SLUICE_TRY(use_neighbour(ifindex, neighbour));
   if (refused == 0) return ok();
-  Error error = system_error(
-      fmt::format("probe neighbour {} on interface {}", neighbour.to_string(), ifindex), refused);
-  if (refused == ENETDOWN) error.code = ErrorCode::kUnavailable;
-  if (refused == ENOBUFS) error.code = ErrorCode::kNoSpace;
-  return error;
+  return refused_use_error(refused, neighbour, fmt::format("interface {}", ifindex));
 }
 
 Result<LinkFacts> RouteSocket::link(uint32_t ifindex) {

@@ -80,8 +80,8 @@ class Attributes {
   std::array<const nlattr*, 128> by_type_{};
 };
 
-// libmnl rounds a message's length up to 4 before it looks for attributes, so a length that is not a multiple, which
-// the kernel never sends, would let it read beyond the end.
+// libmnl rounds a message's length up to 4 before it looks for attributes, so a length that is not a
+// multiple, which the kernel never sends, would let it read beyond the end.
 template <typename Header>
 const Header* header_of(const nlmsghdr& message) {
   if (message.nlmsg_len % NLMSG_ALIGNTO != 0) return nullptr;

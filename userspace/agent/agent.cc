@@ -1,0 +1,253 @@
+#include "agent/agent.h"
+
+#include <fmt/format.h>
+#include <fmt/ranges.h>
+#include <spdlog/spdlog.h>
+#include <systemd/sd-daemon.h>
+
+#include <boost/asio/as_tuple.hpp>
+#include <boost/asio/co_spawn.hpp>
+#include <boost/asio/detached.hpp>
+#include <boost/asio/io_context.hpp>
+#include <boost/asio/posix/stream_descriptor.hpp>
+#include <boost/asio/signal_set.hpp>
+#include <boost/asio/steady_timer.hpp>
+#include <boost/asio/use_awaitable.hpp>
+#include <csignal>
+#include <cstdlib>
+#include <memory>
+
+#include "agent/controller.h"
+#include "agent/initial_state.h"
+#include "agent/interfaces.h"
+#include "agent/server.h"
+#include "base/version.h"
+#include "kernel/map_port.h"
+#include "kernel/pins.h"
+#include "model/codec.h"
+
+namespace sluice::agent {
+namespace {
+
+namespace asio = boost::asio;
+using Clock = std::chrono::steady_clock;
+
+constexpr auto kAwait = asio::as_tuple(asio::use_awaitable);
+constexpr std::chrono::seconds kTick{1};
+constexpr unsigned kTicksPerFullRefresh = 10;
+constexpr std::chrono::milliseconds kRouteBurst{20};  // events of one change come together
+constexpr std::chrono::milliseconds kNeighbourWait{1000};
+constexpr std::chrono::milliseconds kNeighbourPoll{5};
+
+class Agent {
+ public:
+  static Result<std::unique_ptr<Agent>> start(const Options& options);
+  Result<> run();
+
+ private:
+  Agent(StateStore store, kernel::PinDirectory pins, kernel::RouteSocket routes)
+      : store_(std::move(store)), pins_(std::move(pins)), routes_(std::move(routes)), paths_(routes_) {}
+
+  Result<> bring_up(const Options& options, InitialState initial);
+  asio::awaitable<Result<nlohmann::json>> handle(Request request);
+  asio::awaitable<void> wait_for_neighbour(IpAddress backend, std::optional<MacAddress> next_hop);
+  asio::awaitable<void> follow_routes();
+  asio::awaitable<void> tick();
+  asio::awaitable<void> feed_watchdog();
+  Result<nlohmann::json> status() const;
+  Result<nlohmann::json> change(const Controller::Edit& edit);
+  bool has_unresolved() const;
+  void refresh_paths();
+
+  asio::io_context context_{1};
+  StateStore store_;
+  kernel::PinDirectory pins_;
+  kernel::RouteSocket routes_;
+  PathTable paths_;
+  std::unique_ptr<kernel::MapPort> port_;
+  std::optional<Controller> controller_;
+  std::vector<kernel::Attachment> attachments_;
+  std::optional<Server> server_;
+  Clock::time_point started_ = Clock::now();
+};
+
+Result<std::unique_ptr<Agent>> Agent::start(const Options& options) {
+  // libxdp keeps its own pins, of dispatchers, beside ours.
+  ::setenv("LIBXDP_BPFFS", options.bpffs.c_str(), 1);
+  StateStore store = SLUICE_TRY(StateStore::open(options.state_directory));
+  InitialState initial = SLUICE_TRY(initial_state(options, store));
+  kernel::RouteSocket routes = SLUICE_TRY(kernel::RouteSocket::open());
+  SLUICE_TRY(find_interfaces(routes, initial.state.config));
+  kernel::PinDirectory pins = SLUICE_TRY(kernel::PinDirectory::open(options.bpffs, "sluice"));
+
+  std::unique_ptr<Agent> agent(new Agent(std::move(store), std::move(pins), std::move(routes)));
+  Result<> up = agent->bring_up(options, std::move(initial));
+  if (up.ok()) return agent;
+  if (agent->pins_.is_new()) SLUICE_TRY(agent->pins_.remove());
+  return std::move(up).error();
+}
+
+Result<> Agent::bring_up(const Options& options, InitialState initial) {
+  const model::Config config = initial.state.config;
+  server_.emplace(SLUICE_TRY(
+      Server::listen(context_, options.socket, [this](Request request) { return handle(std::move(request)); })));
+  port_ = SLUICE_TRY(kernel::MapPort::open(config.limits, pins_.path()));
+  controller_.emplace(SLUICE_TRY(Controller::start(*port_, store_, paths_, std::move(initial.state))));
+  const auto interfaces = SLUICE_TRY(find_interfaces(routes_, config));
+  attachments_ = SLUICE_TRY(attach_interfaces(*port_, pins_, config, interfaces));
+
+  spdlog::info("sluiced {}: {} services from {}", kVersion, config.services.size(), initial.remark);
+  for (const auto& attached : attachments_)
+    spdlog::info("{}: {} XDP{}{}", attached.interface.name, attached.native ? "native" : "generic",
+                 attached.shared ? ", shared through libxdp's dispatcher" : "",
+                 attached.remark.empty() ? "" : " (" + attached.remark + ")");
+  return ok();
+}
+
+Result<> Agent::run() {
+  asio::signal_set signals(context_, SIGTERM, SIGINT);
+  signals.async_wait([this](const boost::system::error_code& error, int) {
+    if (!error) context_.stop();
+  });
+  asio::co_spawn(context_, server_->run(), asio::detached);
+  asio::co_spawn(context_, follow_routes(), asio::detached);
+  asio::co_spawn(context_, tick(), asio::detached);
+  asio::co_spawn(context_, feed_watchdog(), asio::detached);
+  ::sd_notify(0, "READY=1");
+  try {
+    context_.run();
+  } catch (const std::exception& failure) {
+    return Error{ErrorCode::kInternal, fmt::format("the agent's loop ended: {}", failure.what())};
+  }
+  ::sd_notify(0, "STOPPING=1");
+  spdlog::info("stopped; packets keep flowing ('sluiced --detach' ends that)");
+  return ok();
+}
+
+// --- the API ---
+
+Result<nlohmann::json> Agent::status() const {
+  api::Status status;
+  status.version = kVersion;
+  status.revision = controller_->revision();
+  status.uptime_seconds = std::chrono::duration<double>(Clock::now() - started_).count();
+  for (const auto& attached : attachments_)
+    status.interfaces.push_back({attached.interface.name, attached.native, attached.shared, attached.remark});
+  status.services = SLUICE_TRY(controller_->services());
+  status.reasons = SLUICE_TRY(controller_->reasons());
+  return api::encode(status);
+}
+
+Result<nlohmann::json> Agent::change(const Controller::Edit& edit) {
+  return api::encode(SLUICE_TRY(controller_->change(edit)));
+}
+
+// A new backend gets packets as soon as it is in the ring, so the kernel is given a moment to find its MAC first.
+asio::awaitable<void> Agent::wait_for_neighbour(IpAddress backend, std::optional<MacAddress> next_hop) {
+  const auto& fixed = next_hop ? next_hop : controller_->wanted().defaults.next_hop;
+  const auto give_up = Clock::now() + kNeighbourWait;
+  asio::steady_timer timer(context_);
+  for (;;) {
+    paths_.ask_again(backend, fixed);
+    if (paths_.next_hop(backend, fixed).state != kernel::NextHopState::kNeighbourPending) co_return;
+    if (Clock::now() >= give_up) co_return;
+    timer.expires_after(kNeighbourPoll);
+    co_await timer.async_wait(kAwait);
+  }
+}
+
+asio::awaitable<Result<nlohmann::json>> Agent::handle(Request request) {
+  if (std::holds_alternative<GetStatus>(request)) co_return status();
+  if (std::holds_alternative<GetConfig>(request)) co_return model::encode(controller_->wanted());
+  if (const auto* add = std::get_if<AddService>(&request)) {
+    for (const auto& backend : add->service.backends) co_await wait_for_neighbour(backend.address, backend.next_hop);
+    co_return change([&](model::Config& config) { return model::add_service(config, add->service); });
+  }
+  if (const auto* gone = std::get_if<DeleteService>(&request))
+    co_return change([&](model::Config& config) { return model::delete_service(config, gone->name); });
+  if (const auto* add = std::get_if<AddBackend>(&request)) {
+    co_await wait_for_neighbour(add->backend.address, add->backend.next_hop);
+    co_return change([&](model::Config& config) { return model::add_backend(config, add->service, add->backend); });
+  }
+  if (const auto* edit = std::get_if<ChangeBackend>(&request))
+    co_return change([&](model::Config& config) {
+      return model::change_backend(config, edit->service, edit->address, edit->change);
+    });
+  const auto& gone = std::get<DeleteBackend>(request);
+  co_return change([&](model::Config& config) { return model::delete_backend(config, gone.service, gone.address); });
+}
+
+// --- what happens by itself ---
+
+void Agent::refresh_paths() {
+  const auto changed = controller_->refresh_paths();
+  if (!changed.ok())
+    spdlog::error("paths to backends: {}", changed.error().message);
+  else if (*changed != 0)
+    spdlog::info("paths of {} backends changed", *changed);
+}
+
+asio::awaitable<void> Agent::follow_routes() {
+  asio::posix::stream_descriptor events(context_, ::dup(routes_.event_fd()));
+  asio::steady_timer burst(context_);
+  for (;;) {
+    const auto [error] = co_await events.async_wait(asio::posix::stream_descriptor::wait_read, kAwait);
+    if (error) co_return;
+    if (!routes_.drain_events()) continue;
+    burst.expires_after(kRouteBurst);
+    co_await burst.async_wait(kAwait);
+    routes_.drain_events();
+    refresh_paths();
+  }
+}
+
+bool Agent::has_unresolved() const {
+  for (const auto& entry : port_->backends())
+    if (entry.state == SL_BACKEND_UNRESOLVED) return true;
+  return false;
+}
+
+asio::awaitable<void> Agent::tick() {
+  asio::steady_timer timer(context_);
+  for (unsigned count = 1;; ++count) {
+    timer.expires_after(kTick);
+    const auto [error] = co_await timer.async_wait(kAwait);
+    if (error) co_return;
+    controller_->sample_rates();
+    if (count % kTicksPerFullRefresh == 0 || has_unresolved()) refresh_paths();
+  }
+}
+
+asio::awaitable<void> Agent::feed_watchdog() {
+  uint64_t microseconds = 0;
+  if (::sd_watchdog_enabled(0, &microseconds) <= 0) co_return;
+  asio::steady_timer timer(context_);
+  for (;;) {
+    ::sd_notify(0, "WATCHDOG=1");
+    timer.expires_after(std::chrono::microseconds(microseconds / 2));
+    const auto [error] = co_await timer.async_wait(kAwait);
+    if (error) co_return;
+  }
+}
+
+}  // namespace
+
+Result<> run(const Options& options) {
+  const auto agent = SLUICE_TRY(Agent::start(options));
+  return agent->run();
+}
+
+Result<> detach(const Options& options) {
+  ::setenv("LIBXDP_BPFFS", options.bpffs.c_str(), 1);
+  kernel::PinDirectory pins = SLUICE_TRY(kernel::PinDirectory::open(options.bpffs, "sluice"));
+  auto names = detach_interfaces(pins, {});
+  if (!names.ok() && names.error().code != ErrorCode::kNotFound) return std::move(names).error();
+  SLUICE_TRY(pins.remove());
+  if (names.ok() && !names->empty())
+    spdlog::info("detached from {}", fmt::join(*names, ", "));
+  else
+    spdlog::info("Sluice was on no interface");
+  return ok();
+}
+
+}  // namespace sluice::agent
