@@ -22,6 +22,8 @@ vip6=2001:db8:2::1
 
 die() { echo "lab: $*" >&2; exit 1; }
 in_host() { local host=$1; shift; nsenter --net="/run/netns/sl-$name-$host" "$@"; }
+# The same in the background; $! is the command's own process id.
+spawn_in_host() { local host=$1; shift; exec nsenter --net="/run/netns/sl-$name-$host" "$@"; }
 
 add_host() {
   ip netns add "sl-$name-$1"
@@ -69,7 +71,7 @@ make_backend() {
 }
 
 start_server() {
-  in_host "b$1" /usr/bin/python3 "$here/lab/backend_server.py" "b$1" >>"$dir/b$1.log" 2>&1 &
+  spawn_in_host "b$1" /usr/bin/python3 "$here/lab/backend_server.py" "b$1" >>"$dir/b$1.log" 2>&1 &
   echo "$!" >>"$dir/pids"
 }
 
@@ -100,7 +102,7 @@ up() {
 }
 
 agent() {
-  in_host lb "$build/userspace/sluiced" --interface eth0 --bpffs "$dir/bpf" --state-dir "$dir/state" \
+  spawn_in_host lb "$build/userspace/sluiced" --interface eth0 --bpffs "$dir/bpf" --state-dir "$dir/state" \
     --socket "$dir/sluice.sock" "$@" >>"$dir/sluiced.log" 2>&1 &
   echo "$!" >"$dir/agent.pid"
   for _ in $(seq 100); do
@@ -112,27 +114,28 @@ agent() {
   die "sluiced did not come up"
 }
 
-# Ends a process that this lab started, and waits until it is gone.
-end_process() {
-  kill "$1" 2>/dev/null || return 0
-  for _ in $(seq 50); do
-    kill -0 "$1" 2>/dev/null || return 0
-    sleep 0.1
+# A zombie has ended; its parent only has not looked yet.
+is_running() { grep -qs '^State:[[:space:]]*[^ZX[:space:]]' "/proc/$1/status"; }
+
+# Ends processes that this lab started, and waits until they are gone.
+end_processes() {
+  local pid
+  for pid in "$@"; do kill "$pid" 2>/dev/null || true; done
+  for pid in "$@"; do
+    for _ in $(seq 50); do is_running "$pid" && sleep 0.1 || continue 2; done
+    kill -9 "$pid" 2>/dev/null || true
   done
-  kill -9 "$1" 2>/dev/null || true
 }
 
 stop_agent() {
   [[ -f $dir/agent.pid ]] || return 0
-  end_process "$(cat "$dir/agent.pid")"
+  end_processes "$(cat "$dir/agent.pid")"
   rm -f "$dir/agent.pid"
 }
 
 down() {
   stop_agent
-  if [[ -f $dir/pids ]]; then
-    while read -r pid; do end_process "$pid"; done <"$dir/pids"
-  fi
+  [[ ! -f $dir/pids ]] || end_processes $(cat "$dir/pids")
   local namespace mountpoint
   for namespace in $(ip netns list | awk '{print $1}' | grep "^sl-$name-" || true); do ip netns del "$namespace"; done
   for mountpoint in $(awk -v dir="$dir/" 'index($2, dir) == 1 {print $2}' /proc/mounts); do umount "$mountpoint"; done
