@@ -144,7 +144,8 @@ struct sl_flow {
 };
 SL_ASSERT(sizeof(struct sl_flow) == 24);
 
-#define SL_FLOW_SEEN_EVERY 1000000000ull /* ns; a hit rewrites `seen` only when it is older than this */
+#define SL_FLOW_SEEN_EVERY 1000000000ull  /* ns; a hit rewrites `seen` only when it is older than this */
+#define SL_FLOW_UDP_IDLE   60000000000ull /* ns; a UDP flow that was silent for longer is over */
 
 /* ---- configuration, read-only data set before load; what is off costs nothing ---- */
 

@@ -28,7 +28,8 @@ Result<Setting> parse(const Arguments& given) {
   model::Backend changed;
   changed.address = setting.name.address;
   if (given.weight) setting.change.weight = changed.weight = SLUICE_TRY(parse_weight(*given.weight));
-  if (given.next_hop) setting.change.next_hop = changed.next_hop = SLUICE_TRY(parse_next_hop(*given.next_hop));
+  if (given.next_hop)
+    setting.change.next_hop = changed.next_hop = SLUICE_TRY(parse_next_hop(*given.next_hop));
   model::Service of;
   of.name = setting.name.service;
   SLUICE_TRY(model::validate(changed, of));

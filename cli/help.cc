@@ -8,14 +8,16 @@ namespace {
 // "backend add SERVICE ADDRESS"; a node that only groups others has no line of its own.
 void list_commands(std::ostream& out, const CLI::App* app, const std::string& path, size_t width) {
   std::string line = path;
-  const auto positionals = app->get_options([](const CLI::Option* option) { return option->get_positional(); });
+  const auto positionals =
+      app->get_options([](const CLI::Option* option) { return option->get_positional(); });
   for (const CLI::Option* positional : positionals)
     line += " " + (positional->get_required() ? positional->get_name() : "[" + positional->get_name() + "]");
 
   const auto commands = app->get_subcommands([](const CLI::App*) { return true; });
   if (commands.empty() || !positionals.empty())
     CLI::detail::format_help(out, line, app->get_description(), width);
-  for (const CLI::App* command : commands) list_commands(out, command, path + " " + command->get_name(), width);
+  for (const CLI::App* command : commands)
+    list_commands(out, command, path + " " + command->get_name(), width);
 }
 
 }  // namespace

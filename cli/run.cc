@@ -20,13 +20,16 @@ struct GlobalOptions {
 
 std::string check_socket_path(const std::string& path) {
   const size_t limit = sizeof sockaddr_un{}.sun_path - 1;
-  return !path.empty() && path.size() <= limit ? ""
-                                               : "a socket's path has 1 to " + std::to_string(limit) + " bytes";
+  return !path.empty() && path.size() <= limit
+             ? ""
+             : "a socket's path has 1 to " + std::to_string(limit) + " bytes";
 }
 
 void add_global_options(CLI::App& root, GlobalOptions& options) {
   root.set_help_flag("-h,--help", "print this help");
-  root.add_option("--socket", options.socket, "the agent's socket")->type_name("PATH")->check(check_socket_path);
+  root.add_option("--socket", options.socket, "the agent's socket")
+      ->type_name("PATH")
+      ->check(check_socket_path);
   root.add_flag("--json", options.json, "one JSON document instead of text");
   root.set_version_flag("--version", kVersion, "print the version");
 }
@@ -37,12 +40,14 @@ void add_commands(CLI::App& root, Actions& actions) {
   add_show_config(*show, actions);
 
   CLI::App* service = root.add_subcommand("service", "add and delete services; alone: shows them");
-  service->footer("Examples:\n  sluice service\n  sluice service add web tcp 192.0.2.1:80\n  sluice service del web");
+  service->footer(
+      "Examples:\n  sluice service\n  sluice service add web tcp 192.0.2.1:80\n  sluice service del web");
   add_service_add(*service, actions);
   add_service_del(*service, actions);
 
   CLI::App* backend = root.add_subcommand("backend", "add, change and delete backends; alone: shows them");
-  backend->footer("Examples:\n  sluice backend add web 10.0.0.11 --weight 2\n  sluice backend drain web 10.0.0.11");
+  backend->footer(
+      "Examples:\n  sluice backend add web 10.0.0.11 --weight 2\n  sluice backend drain web 10.0.0.11");
   add_backend_add(*backend, actions);
   add_backend_set(*backend, actions);
   add_backend_drain(*backend, actions);
@@ -72,11 +77,12 @@ bool asks_for_json(const std::vector<std::string>& args) {
   return std::find(args.begin(), end, "--json") != end;
 }
 
-Error parse_error(const CLI::ParseError& error) {
-  std::string message = error.what();
-  // CLI11 starts some of its sentences with a capital, but not those about an option or argument.
-  if (message.starts_with("The ")) message.front() = 't';
-  return Error{ErrorCode::kInvalid, std::move(message)};
+// An argument that nobody takes is the likeliest reason for one that is missing.
+Error parse_error(const CLI::App& root, const CLI::ParseError& error) {
+  const std::vector<std::string> strangers = root.remaining(true);
+  return Error{ErrorCode::kInvalid, strangers.empty()
+                                        ? error.what()
+                                        : model::in_quotes(strangers.front()) + " is not understood here"};
 }
 
 }  // namespace
@@ -110,7 +116,7 @@ int run(const std::vector<std::string>& args, std::ostream& out, std::ostream& e
     out << "sluice " << kVersion << '\n';
     return kDone;
   } catch (const CLI::ParseError& error) {
-    return session(named_command(root).second, asks_for_json(args)).wrong_usage(parse_error(error));
+    return session(named_command(root).second, asks_for_json(args)).wrong_usage(parse_error(root, error));
   }
   const auto [app, command] = named_command(root);
   return actions.at(app)(session(command, options.json));

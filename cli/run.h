@@ -14,12 +14,13 @@ namespace sluice::cli {
 
 // What the process gives the command besides its arguments.
 struct Environment {
-  std::string socket = api::kDefaultSocket;  // unless --socket is given
-  bool colours = false;                      // whether text on `out` may hold ANSI colours
+  std::string socket = api::kDefaultSocket;                    // unless --socket is given
+  bool colours = false;                                        // whether text on `out` may hold ANSI colours
   std::chrono::milliseconds limit = std::chrono::seconds(30);  // for the agent's answer
 };
 
 // `args` are without the program's name. Returns the exit code (cli/session.h).
-int run(const std::vector<std::string>& args, std::ostream& out, std::ostream& err, const Environment& environment);
+int run(const std::vector<std::string>& args, std::ostream& out, std::ostream& err,
+        const Environment& environment);
 
 }  // namespace sluice::cli

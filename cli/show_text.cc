@@ -15,8 +15,8 @@ constexpr size_t kTitleWidth = 56;  // what is left of the two rates
 constexpr size_t kNoteIndent = 6;
 
 std::string column_titles() {
-  return fmt::format("{:<28}  {:>6}  {:<10}  {:>6}  {:>9}  {:>11}\n", "SERVICE AND BACKENDS", "WEIGHT", "STATE",
-                     "RING", "PACKETS", "BITS");
+  return fmt::format("{:<28}  {:>6}  {:<10}  {:>6}  {:>9}  {:>11}\n", "SERVICE AND BACKENDS", "WEIGHT",
+                     "STATE", "RING", "PACKETS", "BITS");
 }
 
 std::string rates(const api::Traffic& traffic) {
@@ -58,12 +58,14 @@ std::string state_cell(const api::BackendStatus& backend, bool colours) {
 
 enum class Detail { kOverview, kFull };
 
-std::string backend_lines(const api::BackendStatus& backend, uint32_t ring_slots, Detail detail, bool colours) {
+std::string backend_lines(const api::BackendStatus& backend, uint32_t ring_slots, Detail detail,
+                          bool colours) {
   const std::string address = backend.wanted.address.to_string();
   const bool alone = address.size() > kAddressWidth;
   std::string lines = alone ? fmt::format("  {}\n", address) : "";
-  lines += fmt::format("  {:<{}}  {:>6}  {}  {:>6}", alone ? "" : address, kAddressWidth, backend.wanted.weight,
-                       state_cell(backend, colours), percentage(backend.slots, ring_slots));
+  lines +=
+      fmt::format("  {:<{}}  {:>6}  {}  {:>6}", alone ? "" : address, kAddressWidth, backend.wanted.weight,
+                  state_cell(backend, colours), percentage(backend.slots, ring_slots));
   lines += rates(backend.traffic);
   // The state column of a draining backend has no room for the second trouble.
   const bool unresolved = backend.path == api::PathState::kUnresolved;
@@ -75,7 +77,7 @@ std::string backend_lines(const api::BackendStatus& backend, uint32_t ring_slots
 
 std::string backends_text(const api::ServiceStatus& service, Detail detail, bool colours) {
   if (service.backends.empty())
-    return fmt::format("  no backends yet: sluice backend add {} ADDRESS\n", service.wanted.name);
+    return note(fmt::format("no backends yet: sluice backend add {} ADDRESS", service.wanted.name), 2);
   std::string lines;
   for (const api::BackendStatus& backend : service.backends)
     lines += backend_lines(backend, service.wanted.ring_slots, detail, colours);
@@ -94,14 +96,17 @@ std::string drops_line(const std::vector<api::ReasonStatus>& reasons, bool colou
 }  // namespace
 
 std::string status_text(const api::Status& status, bool colours) {
-  std::string text = note(fmt::format("sluiced {}, up {}", status.version, duration(status.uptime_seconds)), 0);
+  std::string text =
+      note(fmt::format("sluiced {}, up {}", status.version, duration(status.uptime_seconds)), 0);
   for (const api::InterfaceStatus& interface : status.interfaces) text += interface_line(interface);
   if (status.interfaces.empty())
-    text += note("no interface: packets pass by until the configuration file names one under 'interfaces'", 0);
+    text +=
+        note("no interface: packets pass by until the configuration file names one under 'interfaces'", 0);
   if (status.services.empty())
-    return text + "\nno services yet; add one, and then its backends:\n"
-                  "  sluice service add web tcp 192.0.2.1:80\n"
-                  "  sluice backend add web 10.0.0.11\n" +
+    return text +
+           "\nno services yet; add one, and then its backends:\n"
+           "  sluice service add web tcp 192.0.2.1:80\n"
+           "  sluice backend add web 10.0.0.11\n" +
            drops_line(status.reasons, colours);
 
   text += "\n" + column_titles();
@@ -114,8 +119,8 @@ std::string status_text(const api::Status& status, bool colours) {
 std::string service_text(const api::ServiceStatus& service, bool colours) {
   const model::Service& wanted = service.wanted;
   std::string text = column_titles() + service_line(wanted, service.traffic);
-  text += note(fmt::format("mode {}, flows {}, ring of {} slots", to_string(wanted.mode), to_string(wanted.flows),
-                           wanted.ring_slots),
+  text += note(fmt::format("mode {}, flows {}, ring of {} slots", to_string(wanted.mode),
+                           to_string(wanted.flows), wanted.ring_slots),
                2);
   text += tracked_line(service);
   text += note(fmt::format("{} packets, {} since it was added", service.traffic.packets,
@@ -126,7 +131,8 @@ std::string service_text(const api::ServiceStatus& service, bool colours) {
 
 std::string reasons_text(const std::vector<api::ReasonStatus>& reasons, bool colours) {
   constexpr size_t kTextColumn = 38;
-  std::string text = fmt::format("{:<4}  {:<12}  {:>9}  {:>5}  {}\n", "", "REASON", "RATE", "COUNT", "MEANING");
+  std::string text =
+      fmt::format("{:<4}  {:<12}  {:>9}  {:>5}  {}\n", "", "REASON", "RATE", "COUNT", "MEANING");
   for (const api::ReasonStatus& reason : reasons) {
     const bool hot = reason.drops && reason.traffic.packets_per_second > 0;
     text += painted(reason.drops ? "drop" : "pass", hot ? Colour::kRed : Colour::kNone, colours);

@@ -9,7 +9,7 @@
 namespace sluice::cli {
 
 std::string status_text(const api::Status& status, bool colours);
-std::string service_text(const api::ServiceStatus& service, bool colours);  // with every detail
+std::string service_text(const api::ServiceStatus& service, bool colours);              // with every detail
 std::string reasons_text(const std::vector<api::ReasonStatus>& reasons, bool colours);  // in their order
 
 }  // namespace sluice::cli

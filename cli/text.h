@@ -19,7 +19,8 @@ std::string duration(double seconds);
 // `part` of `whole` as "33.3%"; "-" of nothing.
 std::string percentage(uint32_t part, uint32_t whole);
 
-// `text` cut into lines at its spaces. The first starts at column `indent` already, the others are indented by it.
+// `text` cut into lines at its spaces. The first starts at column `indent` already, the others are indented
+// by it.
 std::string wrapped(std::string_view text, size_t indent);
 
 // Foreign text with control characters replaced, so that it cannot command the terminal. Line ends stay.

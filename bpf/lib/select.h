@@ -16,6 +16,18 @@ SL_INLINE __u32 sl_origin_of(__u32 index)
 	return origins ? origins->slot[index % SL_SLOTS_PER_LINE] : 0;
 }
 
+SL_INLINE __u32 sl_backend_of(const struct sl_packet *packet, __u32 slot, __u32 index)
+{
+	__u32 flags = packet->service->flags;
+	__u32 current = slot & ~SL_SLOT_TRACKED;
+
+	if (slot & SL_SLOT_TRACKED && !(flags & SL_SERVICE_TRACK_NONE))
+		return sl_flow_backend(packet, current, sl_origin_of(index));
+	if (flags & SL_SERVICE_TRACK_ALL)
+		return sl_flow_backend(packet, current, current);
+	return current;
+}
+
 SL_INLINE enum sl_reason sl_select(struct sl_packet *packet)
 {
 	const struct sl_service *service = packet->service;
@@ -29,12 +41,7 @@ SL_INLINE enum sl_reason sl_select(struct sl_packet *packet)
 	if (!slots)
 		return SL_DROP_BROKEN_TABLE;
 	slot = slots->slot[index % SL_SLOTS_PER_LINE];
-	packet->backend_id = slot & ~SL_SLOT_TRACKED;
-
-	if (service->flags & SL_SERVICE_TRACK_ALL)
-		packet->backend_id = sl_flow_backend(packet, packet->backend_id, packet->backend_id);
-	else if (slot & SL_SLOT_TRACKED && !(service->flags & SL_SERVICE_TRACK_NONE))
-		packet->backend_id = sl_flow_backend(packet, packet->backend_id, sl_origin_of(index));
+	packet->backend_id = sl_backend_of(packet, slot, index);
 	if (!packet->backend_id)
 		return SL_DROP_NO_BACKEND;
 

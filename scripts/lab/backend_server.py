@@ -1,5 +1,6 @@
 #!/usr/bin/python3
-"""A backend's servers: HTTP on port 80 and UDP on port 53, IPv4 and IPv6, which answer with the backend's name.
+"""A backend's servers: HTTP on port 80 and UDP on port 53, IPv4 and IPv6, which answer with the backend's name:
+backend_server.py NAME [HTTP_PORT UDP_PORT]
 
 HTTP keeps connections open; /slow/SECONDS answers in pieces over that time, to have requests under way when something
 changes.
@@ -55,10 +56,10 @@ def answer_udp(name, sock):
     sock.sendmsg([name.encode() + b" " + data], asked, 0, peer)
 
 
-async def main(name):
-    server = await asyncio.start_server(lambda r, w: serve_http(name, r, w), sock=dual_stack(socket.SOCK_STREAM, 80),
-                                        backlog=1024)
-    udp = dual_stack(socket.SOCK_DGRAM, 53)
+async def main(name, http_port=80, udp_port=53):
+    server = await asyncio.start_server(lambda r, w: serve_http(name, r, w), backlog=1024,
+                                        sock=dual_stack(socket.SOCK_STREAM, http_port))
+    udp = dual_stack(socket.SOCK_DGRAM, udp_port)
     udp.setsockopt(socket.IPPROTO_IPV6, socket.IPV6_RECVPKTINFO, 1)
     udp.setblocking(False)
     asyncio.get_running_loop().add_reader(udp.fileno(), answer_udp, name, udp)
@@ -67,4 +68,4 @@ async def main(name):
 
 
 if __name__ == "__main__":
-    asyncio.run(main(sys.argv[1]))
+    asyncio.run(main(sys.argv[1], *map(int, sys.argv[2:])))

@@ -3,12 +3,14 @@
 
 Prints one JSON object: what each backend answered, by kind, and every failure. A kind is one of http4, http6, udp4,
 udp6; each runs in a task of its own and takes a new connection (a new port) for every request. With --hold some more
-connections stay open for the whole time and send a request now and then; one that breaks is a failure.
+connections are kept open, each for --hold-seconds and then followed by a new one, and send a request now and then; one
+that breaks is a failure. SIGTERM ends it early, with the results so far.
 """
 import argparse
 import asyncio
 import collections
 import json
+import signal
 import socket
 import time
 
@@ -70,10 +72,10 @@ async def request_udp(vip):
         transport.close()
 
 
-async def repeat(tally, kind, options, until):
+async def repeat(tally, kind, options, is_enough):
     request = request_http if kind.startswith("http") else request_udp
     done = 0
-    while time.monotonic() < until and (options.count is None or done < options.count):
+    while not is_enough.is_set() and (options.count is None or done < options.count):
         try:
             tally.answered(kind, await asyncio.wait_for(request(VIPS[kind[-1]]), TIMEOUT))
         except (OSError, ValueError, asyncio.TimeoutError, asyncio.IncompleteReadError) as error:
@@ -82,20 +84,29 @@ async def repeat(tally, kind, options, until):
         await asyncio.sleep(options.pause)
 
 
-async def hold(tally, kind, until, requests_done):
-    """One connection that lives the whole time on whatever backend it began on."""
+async def hold_once(tally, kind, seconds, is_over):
+    """One connection that stays on the backend it began on."""
+    until = time.monotonic() + seconds
+    reader, writer = await asyncio.wait_for(asyncio.open_connection(VIPS[kind[-1]], 80), TIMEOUT)
     try:
-        reader, writer = await asyncio.wait_for(asyncio.open_connection(VIPS[kind[-1]], 80), TIMEOUT)
         first = await asyncio.wait_for(ask(reader, writer, keep_alive=True), TIMEOUT)
-        while time.monotonic() < until and not requests_done.is_set():
-            await asyncio.sleep(0.2)
+        while time.monotonic() < until and not is_over.is_set():
+            await asyncio.sleep(0.1)
             backend = await asyncio.wait_for(ask(reader, writer, keep_alive=True), TIMEOUT)
             if backend != first:
                 raise ValueError(f"went from {first} to {backend}")
         tally.answered("held", first)
+    finally:
         writer.close()
-    except (OSError, ValueError, asyncio.TimeoutError, asyncio.IncompleteReadError) as error:
-        tally.failed("held", error)
+
+
+async def hold(tally, kind, seconds, is_over):
+    while not is_over.is_set():
+        try:
+            await hold_once(tally, kind, seconds, is_over)
+        except (OSError, ValueError, asyncio.TimeoutError, asyncio.IncompleteReadError) as error:
+            tally.failed("held", error)
+            await asyncio.sleep(0.1)
 
 
 async def main():
@@ -105,15 +116,19 @@ async def main():
     parser.add_argument("--count", type=int, help="requests of each kind")
     parser.add_argument("--pause", type=float, default=0.005, help="seconds between a kind's requests")
     parser.add_argument("--hold", type=int, default=0, help="connections to keep open, of http4 and http6 each")
+    parser.add_argument("--hold-seconds", type=float, default=3600)
     options = parser.parse_args()
     tally = Tally()
-    until = time.monotonic() + options.seconds
+    loop = asyncio.get_running_loop()
+    is_enough = asyncio.Event()
+    loop.call_later(options.seconds, is_enough.set)
+    loop.add_signal_handler(signal.SIGTERM, is_enough.set)
     kinds = options.kinds.split(",")
-    requests_done = asyncio.Event()
-    held = [asyncio.create_task(hold(tally, kind, until, requests_done))
+    is_over = asyncio.Event()
+    held = [asyncio.create_task(hold(tally, kind, options.hold_seconds, is_over))
             for kind in kinds if kind.startswith("http") for _ in range(options.hold)]
-    await asyncio.gather(*(repeat(tally, kind, options, until) for kind in kinds))
-    requests_done.set()
+    await asyncio.gather(*(repeat(tally, kind, options, is_enough) for kind in kinds))
+    is_over.set()
     await asyncio.gather(*held)
     print(json.dumps({"answers": tally.answers, "failures": tally.failures}))
 

@@ -1,4 +1,5 @@
-// The client against agents that do well, badly or nothing: what it asks, and the error that each fault becomes.
+// The client against agents that do well, badly or nothing: what it asks, and the error that each fault
+// becomes.
 #include "api/client.h"
 
 #include <gtest/gtest.h>
@@ -49,7 +50,8 @@ TEST(Client, EveryCallAsksWhatTheContractSays) {
   const auto& asked = agent.requests();
   ASSERT_EQ(asked.size(), 5U);
   EXPECT_EQ(asked[0].line, "POST /v1/services");
-  EXPECT_EQ(json::parse(asked[0].body), json::parse(R"({"name": "web", "vip": "192.0.2.1:80", "protocol": "tcp"})"));
+  EXPECT_EQ(json::parse(asked[0].body),
+            json::parse(R"({"name": "web", "vip": "192.0.2.1:80", "protocol": "tcp"})"));
   EXPECT_EQ(asked[1].line, "POST /v1/services/web/backends");
   EXPECT_EQ(json::parse(asked[1].body), json::parse(R"({"address": "10.0.0.11"})"));
   EXPECT_EQ(asked[2].line, "PATCH /v1/services/web/backends/2001%3Adb8%3A%3A11");
@@ -82,8 +84,9 @@ TEST(Client, NoSocketOrNobodyBehindItMeansNoAgent) {
   const auto absent = Client(path).status();
   ASSERT_FALSE(absent.ok());
   EXPECT_EQ(absent.error().code, ErrorCode::kUnavailable);
-  EXPECT_EQ(absent.error().message, "no agent answers on " + path +
-                                        ": start it with 'systemctl start sluiced' (or give its socket with --socket)");
+  EXPECT_EQ(absent.error().message,
+            "no agent answers on " + path +
+                ": start it with 'systemctl start sluiced' (or give its socket with --socket)");
   {  // bound, but never listening: what a killed agent leaves behind
     const Fd left_behind(::socket(AF_UNIX, SOCK_STREAM, 0));
     sockaddr_un address{};

@@ -1,5 +1,5 @@
-// An agent for tests: listens on a Unix socket in a directory of its own, keeps what it was asked, and sends back
-// the bytes that a script chooses. One thread of its own; one connection at a time.
+// An agent for tests: listens on a Unix socket in a directory of its own, keeps what it was asked, and sends
+// back the bytes that a script chooses. One thread of its own; one connection at a time.
 #pragma once
 
 #include <poll.h>
@@ -28,8 +28,9 @@ struct Request {
 };
 
 inline std::string http_reply(unsigned status, const std::string& body) {
-  return "HTTP/1.1 " + std::to_string(status) + " Whatever\r\nContent-Type: application/json\r\nContent-Length: " +
-         std::to_string(body.size()) + "\r\n\r\n" + body;
+  return "HTTP/1.1 " + std::to_string(status) +
+         " Whatever\r\nContent-Type: application/json\r\nContent-Length: " + std::to_string(body.size()) +
+         "\r\n\r\n" + body;
 }
 
 class TemporaryDirectory {
@@ -81,7 +82,8 @@ class ScriptedAgent {
   // False once the agent is to stop.
   bool wait_for(int fd) const {
     pollfd both[2]{{fd, POLLIN, 0}, {stop_.get(), POLLIN, 0}};
-    ::poll(both, 2, -1);
+    while (::poll(both, 2, -1) < 0) {
+    }
     return both[1].revents == 0;
   }
 
@@ -98,8 +100,7 @@ class ScriptedAgent {
         return;
       }
       for (size_t sent = 0; sent < reply->size();) {
-        const ssize_t n =
-            ::send(connection.get(), reply->data() + sent, reply->size() - sent, MSG_NOSIGNAL);
+        const ssize_t n = ::send(connection.get(), reply->data() + sent, reply->size() - sent, MSG_NOSIGNAL);
         if (n <= 0) break;
         sent += static_cast<size_t>(n);
       }

@@ -35,6 +35,7 @@ using Clock = std::chrono::steady_clock;
 constexpr auto kAwait = asio::as_tuple(asio::use_awaitable);
 constexpr std::chrono::seconds kTick{1};
 constexpr unsigned kTicksPerFullRefresh = 10;
+constexpr unsigned kTicksPerSettle = 5;
 constexpr std::chrono::milliseconds kRouteBurst{20};  // events of one change come together
 constexpr std::chrono::milliseconds kNeighbourWait{1000};
 constexpr std::chrono::milliseconds kNeighbourPoll{5};
@@ -58,6 +59,7 @@ class Agent {
   Result<nlohmann::json> change(const Controller::Edit& edit);
   bool has_unresolved() const;
   void refresh_paths();
+  void settle();
 
   asio::io_context context_{1};
   StateStore store_;
@@ -187,6 +189,15 @@ void Agent::refresh_paths() {
     spdlog::info("paths of {} backends changed", *changed);
 }
 
+void Agent::settle() {
+  const auto progress = controller_->settle();
+  if (!progress.ok())
+    spdlog::error("settling: {}", progress.error().message);
+  else if (progress->settled_slots != 0)
+    spdlog::info("{} slots are stable again, {} flows left the flow table", progress->settled_slots,
+                 progress->forgotten_flows);
+}
+
 asio::awaitable<void> Agent::follow_routes() {
   asio::posix::stream_descriptor events(context_, ::dup(routes_.event_fd()));
   asio::steady_timer burst(context_);
@@ -215,6 +226,7 @@ asio::awaitable<void> Agent::tick() {
     if (error) co_return;
     controller_->sample_rates();
     if (count % kTicksPerFullRefresh == 0 || has_unresolved()) refresh_paths();
+    if (count % kTicksPerSettle == 0) settle();
   }
 }
 

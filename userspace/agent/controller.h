@@ -28,6 +28,7 @@ class Controller {
   // Asks for every path again and rewrites the entries that changed; returns how many.
   Result<size_t> refresh_paths();
   void sample_rates();
+  Result<apply::Settler::Progress> settle() { return applier_.settle(); }
 
   const model::Config& wanted() const { return state_.config; }
   uint64_t revision() const { return state_.revision; }

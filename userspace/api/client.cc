@@ -41,14 +41,16 @@ Error connect_error(const std::string& path, int error_number) {
                                "socket with --socket)",
                                path)};
     case EAGAIN:  // the backlog stayed full for as long as connect() may wait
-      return Error{ErrorCode::kUnavailable,
-                   fmt::format("the agent on {} is too busy to take a call: see 'systemctl status sluiced'", path)};
+      return Error{
+          ErrorCode::kUnavailable,
+          fmt::format("the agent on {} is too busy to take a call: see 'systemctl status sluiced'", path)};
     case EACCES:
     case EPERM:
-      return Error{ErrorCode::kPermission,
-                   fmt::format("the agent's socket {} may not be opened by this user: run the command as root "
-                               "('sudo sluice ...'), or join the group that owns the socket",
-                               path)};
+      return Error{
+          ErrorCode::kPermission,
+          fmt::format("the agent's socket {} may not be opened by this user: run the command as root "
+                      "('sudo sluice ...'), or join the group that owns the socket",
+                      path)};
     default:
       return system_error("connect to " + path, error_number);
   }
@@ -78,19 +80,23 @@ Result<Fd> connect_to(const std::string& path, std::chrono::milliseconds limit) 
 // ---- the exchange ----
 
 std::string way_out(std::string_view method) {
-  return method == "GET" ? "see 'journalctl -u sluiced'"
-                         : "whether it made the change is not known: see 'sluice show', and 'journalctl -u sluiced'";
+  return method == "GET"
+             ? "see 'journalctl -u sluiced'"
+             : "whether it made the change is not known: see 'sluice show', and 'journalctl -u sluiced'";
 }
 
-Error exchange_error(error_code code, std::string_view method, const std::string& what, const std::string& path) {
-  if (code == http::error::end_of_stream || code == http::error::partial_message || code == asio::error::eof ||
-      code == asio::error::connection_reset || code == asio::error::broken_pipe)
-    return Error{ErrorCode::kUnavailable,
-                 fmt::format("the agent closed the connection before it had answered {}: {}", what, way_out(method))};
+Error exchange_error(error_code code, std::string_view method, const std::string& what,
+                     const std::string& path) {
+  if (code == http::error::end_of_stream || code == http::error::partial_message ||
+      code == asio::error::eof || code == asio::error::connection_reset || code == asio::error::broken_pipe)
+    return Error{
+        ErrorCode::kUnavailable,
+        fmt::format("the agent closed the connection before it had answered {}: {}", what, way_out(method))};
   if (code == http::error::body_limit || code == http::error::header_limit)
-    return Error{ErrorCode::kInternal, fmt::format("the answer to {} is longer than {} MiB: what listens on {} "
-                                                   "is not this version's agent",
-                                                   what, kMaxReplyBytes >> 20, path)};
+    return Error{ErrorCode::kInternal,
+                 fmt::format("the answer to {} is longer than {} MiB: what listens on {} "
+                             "is not this version's agent",
+                             what, kMaxReplyBytes >> 20, path)};
   return Error{ErrorCode::kInternal,
                fmt::format("the answer to {} is not HTTP ({}): what listens on {} is not the agent", what,
                            code.message(), path)};
@@ -138,7 +144,8 @@ Result<Reply> exchange(Fd fd, http::request<http::string_body> request, const st
 
 // ---- the words ----
 
-http::request<http::string_body> make_request(http::verb method, const std::string& target, const json* body) {
+http::request<http::string_body> make_request(http::verb method, const std::string& target,
+                                              const json* body) {
   http::request<http::string_body> request(method, target, 11);
   request.set(http::field::host, "sluice");
   request.set(http::field::accept, "application/json");
@@ -152,8 +159,8 @@ http::request<http::string_body> make_request(http::verb method, const std::stri
 }
 
 Error garbage(const std::string& what, std::string_view fault, const std::string& body) {
-  return Error{ErrorCode::kInternal, fmt::format("the agent's answer to {} cannot be understood ({}): {}", what,
-                                                 fault, model::in_quotes(body))};
+  return Error{ErrorCode::kInternal, fmt::format("the agent's answer to {} cannot be understood ({}): {}",
+                                                 what, fault, model::in_quotes(body))};
 }
 
 Result<json> understand(const Reply& reply, const std::string& what) {
@@ -200,8 +207,9 @@ Result<T> decoded(Result<T> value, std::string_view what) {
 Result<json> Client::call(std::string_view method, const std::string& target, const json* body) const try {
   const Clock::time_point deadline = Clock::now() + limit_;
   Fd fd = SLUICE_TRY(connect_to(socket_path_, limit_));
-  const Reply reply = SLUICE_TRY(exchange(std::move(fd), make_request(http::string_to_verb(method), target, body),
-                                          socket_path_, deadline, limit_));
+  const Reply reply =
+      SLUICE_TRY(exchange(std::move(fd), make_request(http::string_to_verb(method), target, body),
+                          socket_path_, deadline, limit_));
   return understand(reply, fmt::format("{} {}", method, target));
 } catch (const std::exception& exception) {
   return Error{ErrorCode::kInternal, fmt::format("{} {}: {}", method, target, exception.what())};

@@ -24,11 +24,14 @@ struct CodeWord {
   std::string_view word;
   unsigned http_status;
 };
-constexpr std::array kCodeWords{
-    CodeWord{ErrorCode::kInvalid, "invalid", 400},         CodeWord{ErrorCode::kNotFound, "not_found", 404},
-    CodeWord{ErrorCode::kExists, "exists", 409},           CodeWord{ErrorCode::kNoSpace, "no_space", 507},
-    CodeWord{ErrorCode::kPermission, "permission", 403},   CodeWord{ErrorCode::kUnsupported, "unsupported", 501},
-    CodeWord{ErrorCode::kUnavailable, "unavailable", 503}, CodeWord{ErrorCode::kInternal, "internal", 500}};
+constexpr std::array kCodeWords{CodeWord{ErrorCode::kInvalid, "invalid", 400},
+                                CodeWord{ErrorCode::kNotFound, "not_found", 404},
+                                CodeWord{ErrorCode::kExists, "exists", 409},
+                                CodeWord{ErrorCode::kNoSpace, "no_space", 507},
+                                CodeWord{ErrorCode::kPermission, "permission", 403},
+                                CodeWord{ErrorCode::kUnsupported, "unsupported", 501},
+                                CodeWord{ErrorCode::kUnavailable, "unavailable", 503},
+                                CodeWord{ErrorCode::kInternal, "internal", 500}};
 
 const CodeWord& code_word(ErrorCode code) {
   const auto found = std::ranges::find(kCodeWords, code, &CodeWord::code);

@@ -2,6 +2,7 @@
 
 #include <algorithm>
 #include <cstring>
+#include <ctime>
 #include <unordered_set>
 
 namespace sluice::apply {
@@ -42,6 +43,7 @@ Result<> Applier::recover() {
     for (const uint32_t id : found.stray_backends) found.layout.backend_ids.give(id, 1);
   }
   layout_ = std::move(found.layout);
+  for (const auto& [key, placed] : layout_.services) settler_.changed(key, Settler::Time::clock::now());
   return ok();
 }
 
@@ -60,6 +62,7 @@ Result<std::vector<plan::Forecast>> Applier::apply(const model::Config& wanted) 
   layout_ = std::move(plan.after);
   applied_ = wanted;
   applied_is_known_ = true;
+  for (const auto& forecast : plan.forecasts) settler_.changed(forecast.service, Settler::Time::clock::now());
   SLUICE_TRY(refresh_paths());
   return std::move(plan.forecasts);
 }
@@ -118,6 +121,14 @@ Result<size_t> Applier::refresh_paths() {
     }
   }
   return changed;
+}
+
+Result<Settler::Progress> Applier::settle() {
+  timespec now{};
+  ::clock_gettime(CLOCK_MONOTONIC, &now);
+  const auto now_ns = static_cast<uint64_t>(now.tv_sec) * 1'000'000'000 + static_cast<uint64_t>(now.tv_nsec);
+  return settler_.step(*port_, layout_, std::chrono::seconds(applied_.defaults.grace_seconds),
+                       Settler::Time::clock::now(), now_ns);
 }
 
 const plan::ServiceLayout* Applier::placed(const ServiceKey& key) const {

@@ -9,6 +9,7 @@
 #include <optional>
 #include <vector>
 
+#include "apply/settler.h"
 #include "dataplane/backend_entry.h"
 #include "dataplane/port.h"
 #include "model/config.h"
@@ -33,6 +34,9 @@ class Applier {
   // Rewrites the entries whose path has changed; returns how many.
   Result<size_t> refresh_paths();
 
+  // Makes slots stable again whose grace period is over.
+  Result<Settler::Progress> settle();
+
   const model::Config& applied() const { return applied_; }
   // nullptr: no such service in the tables.
   const plan::ServiceLayout* placed(const dataplane::ServiceKey& key) const;
@@ -51,6 +55,7 @@ class Applier {
   uint32_t service_capacity_;
   PathLookup path_to_;
   model::Config applied_;
+  Settler settler_;
   bool applied_is_known_ = false;  // false: the tables must be compared slot by slot
 };
 

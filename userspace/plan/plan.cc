@@ -87,6 +87,14 @@ Result<> Planner::add_backends(ServiceLayout& placed, const model::Service& serv
   return ok();
 }
 
+// UDP does not say which packet is a flow's first, so there a packet that the table does not know is a new flow's,
+// and no slot has older ones to keep.
+Tracking tracking(model::Protocol protocol, uint32_t flags_before, uint32_t flags) {
+  if (protocol == model::Protocol::kUdp || (flags & SL_SERVICE_TRACK_NONE) != 0) return Tracking::kNone;
+  const bool table_leads_no_more = (flags_before & ~flags & SL_SERVICE_TRACK_ALL) != 0;
+  return table_leads_no_more ? Tracking::kAllSlots : Tracking::kMovedSlots;
+}
+
 std::vector<uint32_t> build_ring(const ServiceLayout& placed, const model::Service& service) {
   std::vector<ring::Member> members;
   for (const auto& backend : service.backends)
@@ -107,9 +115,10 @@ Result<> Planner::change_ring(ServiceLayout& placed, const model::Service& servi
     current = tables_.ring().subspan(placed.value.ring_base, placed.slots());
     origin = tables_.origin().subspan(placed.value.ring_base, placed.slots());
   }
-  SlotChange change = change_slots(current, origin, build_ring(placed, service),
-                                   [&](uint32_t id) { return staying.contains(id); });
   const uint32_t flags = service_flags(service);
+  SlotChange change = change_slots(current, origin, build_ring(placed, service),
+                                   tracking(service.protocol, placed.value.flags, flags),
+                                   [&](uint32_t id) { return staying.contains(id); });
   if (!is_new && !change.differs && placed.value.flags == flags) return ok();
 
   const auto slots = static_cast<uint32_t>(change.slots.current.size());

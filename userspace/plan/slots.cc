@@ -7,7 +7,8 @@
 namespace sluice::plan {
 
 SlotChange change_slots(std::span<const uint32_t> before_current, std::span<const uint32_t> before_origin,
-                        std::span<const uint32_t> wanted, const std::function<bool(uint32_t)>& lives) {
+                        std::span<const uint32_t> wanted, Tracking tracking,
+                        const std::function<bool(uint32_t)>& lives) {
   assert(std::has_single_bit(wanted.size()) && before_current.size() == before_origin.size());
   const size_t size = std::max(before_current.size(), wanted.size());
   SlotChange change;
@@ -22,8 +23,9 @@ SlotChange change_slots(std::span<const uint32_t> before_current, std::span<cons
       const size_t was = i & (before_current.size() - 1);
       const uint32_t before = before_current[was] & ~SL_SLOT_TRACKED;
       const bool was_tracked = (before_current[was] & SL_SLOT_TRACKED) != 0;
-      const bool begins = !was_tracked && before != next && before != 0 && lives(before);
-      tracked = was_tracked || begins;
+      const bool moves = before != next || tracking == Tracking::kAllSlots;
+      const bool begins = !was_tracked && moves && before != 0 && lives(before);
+      tracked = tracking != Tracking::kNone && (was_tracked || begins);
       if (tracked) origin = was_tracked ? before_origin[was] : before;
       if (origin != 0 && !lives(origin)) origin = next;
       if (before != next) ++change.moved;

@@ -26,10 +26,18 @@ struct SlotChange {
   bool differs = false;  // anything at all to write
 };
 
+// Which of a service's slots become tracked.
+enum class Tracking {
+  kMovedSlots,  // those that the change moves
+  kNone,        // none
+  kAllSlots,    // all: the flow table holds every flow now and is to lead until the slots settle
+};
+
 // `before_*` is the block as it is (empty for a new service), `wanted` the ring as built; both lengths are powers
 // of two. The result is as long as the longer one, so that a shrinking ring forgets nothing. `lives` says of a
 // backend id other than 0 whether it will still exist after the change.
 SlotChange change_slots(std::span<const uint32_t> before_current, std::span<const uint32_t> before_origin,
-                        std::span<const uint32_t> wanted, const std::function<bool(uint32_t)>& lives);
+                        std::span<const uint32_t> wanted, Tracking tracking,
+                        const std::function<bool(uint32_t)>& lives);
 
 }  // namespace sluice::plan
