@@ -8,8 +8,11 @@
 #include "checksum.h"
 #include "packet.h"
 
+/* RFC 3168 section 5 */
 #define SL_ECN_MASK 0x03
-#define SL_ECN_CE   0x03 /* RFC 3168 section 5 */
+#define SL_ECN_ECT1 0x01
+#define SL_ECN_ECT0 0x02
+#define SL_ECN_CE   0x03
 
 struct {
 	__uint(type, BPF_MAP_TYPE_HASH);
@@ -43,6 +46,8 @@ SL_INLINE enum sl_decap_reason sl_tunnel_parse_ipv4(struct sl_tunnel *tunnel, st
 		return SL_DECAP_NOT_TUNNEL;
 	header_size = ip->ihl * 4;
 	total = bpf_ntohs(ip->tot_len);
+	if (ip->version != 4)
+		return SL_DECAP_NOT_TUNNEL;
 	if (ip->protocol != IPPROTO_IPIP && ip->protocol != IPPROTO_IPV6)
 		return SL_DECAP_NOT_TUNNEL;
 	/* Options and fragments are never ours; the kernel knows what to do with them. */
@@ -63,7 +68,7 @@ SL_INLINE enum sl_decap_reason sl_tunnel_parse_ipv6(struct sl_tunnel *tunnel, st
 {
 	if ((void *)(ip + 1) > tunnel->data_end)
 		return SL_DECAP_NOT_TUNNEL;
-	if (ip->nexthdr != IPPROTO_IPIP && ip->nexthdr != IPPROTO_IPV6)
+	if (ip->version != 6 || (ip->nexthdr != IPPROTO_IPIP && ip->nexthdr != IPPROTO_IPV6))
 		return SL_DECAP_NOT_TUNNEL;
 	tunnel->inner_size = bpf_ntohs(ip->payload_len);
 	if (tunnel->inner_size > tunnel->data_end - (void *)(ip + 1))
@@ -97,25 +102,37 @@ SL_INLINE enum sl_decap_reason sl_tunnel_is_ours(const struct sl_tunnel *tunnel)
 									    : SL_DECAP_NOT_OURS;
 }
 
-/* The inner packet must be what the outer header says, and congestion marked on the way must reach its receiver
- * (RFC 6040 section 4.2).
- */
+/* The inner packet's ECN field after the tunnel, RFC 6040 section 4.2 (figure 4), or SL_ECN_DROP. */
+#define SL_ECN_DROP 0xff
+SL_INLINE __u8 sl_ecn_after(__u8 outer, __u8 inner)
+{
+	if (outer == SL_ECN_CE)
+		return inner ? SL_ECN_CE : SL_ECN_DROP;
+	if (outer == SL_ECN_ECT1 && inner == SL_ECN_ECT0)
+		return SL_ECN_ECT1;
+	return inner;
+}
+
+/* The inner packet must be what the outer header says. */
 SL_INLINE enum sl_decap_reason sl_tunnel_check_inner4(const struct sl_tunnel *tunnel)
 {
 	struct iphdr *ip = tunnel->inner;
 	__u16 *first_word = tunnel->inner;
+	__u32 header_size, total;
 	__u16 before;
+	__u8 ecn;
 
-	if ((void *)(ip + 1) > tunnel->data_end || tunnel->inner_size < sizeof(*ip))
+	if ((void *)(ip + 1) > tunnel->data_end)
 		return SL_DECAP_MALFORMED;
-	if (ip->version != 4 || bpf_ntohs(ip->tot_len) > tunnel->inner_size)
+	header_size = ip->ihl * 4;
+	total = bpf_ntohs(ip->tot_len);
+	if (ip->version != 4 || header_size < sizeof(*ip) || total < header_size || total > tunnel->inner_size)
 		return SL_DECAP_MALFORMED;
-	if (tunnel->ecn != SL_ECN_CE || (ip->tos & SL_ECN_MASK) == SL_ECN_CE)
-		return SL_DECAP_DONE;
-	if (!(ip->tos & SL_ECN_MASK))
+	ecn = sl_ecn_after(tunnel->ecn, ip->tos & SL_ECN_MASK);
+	if (ecn == SL_ECN_DROP)
 		return SL_DECAP_CONGESTED;
 	before = *first_word;
-	ip->tos |= SL_ECN_CE;
+	ip->tos = (ip->tos & ~SL_ECN_MASK) | ecn;
 	ip->check = sl_checksum_replace(ip->check, before, *first_word);
 	return SL_DECAP_DONE;
 }
@@ -123,16 +140,17 @@ SL_INLINE enum sl_decap_reason sl_tunnel_check_inner4(const struct sl_tunnel *tu
 SL_INLINE enum sl_decap_reason sl_tunnel_check_inner6(const struct sl_tunnel *tunnel)
 {
 	struct ipv6hdr *ip = tunnel->inner;
+	__u8 ecn;
 
-	if ((void *)(ip + 1) > tunnel->data_end || tunnel->inner_size < sizeof(*ip))
+	if ((void *)(ip + 1) > tunnel->data_end)
 		return SL_DECAP_MALFORMED;
 	if (ip->version != 6 || bpf_ntohs(ip->payload_len) + sizeof(*ip) > tunnel->inner_size)
 		return SL_DECAP_MALFORMED;
-	if (tunnel->ecn != SL_ECN_CE)
-		return SL_DECAP_DONE;
-	if (!(ip->flow_lbl[0] >> 4 & SL_ECN_MASK))
+	/* The ECN field is bits 4 and 5 of the header's second byte (RFC 8200 section 3). */
+	ecn = sl_ecn_after(tunnel->ecn, ip->flow_lbl[0] >> 4 & SL_ECN_MASK);
+	if (ecn == SL_ECN_DROP)
 		return SL_DECAP_CONGESTED;
-	ip->flow_lbl[0] |= SL_ECN_CE << 4;
+	ip->flow_lbl[0] = (ip->flow_lbl[0] & ~(SL_ECN_MASK << 4)) | ecn << 4;
 	return SL_DECAP_DONE;
 }
 

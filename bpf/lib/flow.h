@@ -30,10 +30,16 @@ SL_INLINE bool sl_backend_is_alive(__u32 id)
 	return id && backend && backend->state != SL_BACKEND_UNSET;
 }
 
-/* UDP has no FIN: a port that is used again after the pause is another flow's. */
-SL_INLINE bool sl_flow_is_over(const struct sl_packet *packet, const struct sl_flow *flow, __u64 now)
+/* Whether the entry still speaks for this packet's flow: it is the same service's, its backend lives, and it was not
+ * silent for too long. UDP has no FIN: a port that is used again after the pause is another flow's.
+ */
+SL_INLINE bool sl_flow_holds(const struct sl_packet *packet, const struct sl_flow *flow, __u64 now)
 {
-	return packet->protocol == IPPROTO_UDP && now - flow->seen > SL_FLOW_UDP_IDLE;
+	if (flow->service_id != packet->service->id)
+		return false;
+	if (packet->protocol == IPPROTO_UDP && now - flow->seen > SL_FLOW_UDP_IDLE)
+		return false;
+	return sl_backend_is_alive(flow->backend);
 }
 
 /* The backend of a tracked flow. A hit wins while its backend lives. On a miss, a packet that opens a flow goes to
@@ -52,7 +58,7 @@ SL_INLINE __u32 sl_flow_backend(const struct sl_packet *packet, __u32 current, _
 
 	sl_flow_key(packet, &key);
 	hit = bpf_map_lookup_elem(&flows, &key);
-	if (hit && !sl_flow_is_over(packet, hit, now) && sl_backend_is_alive(hit->backend)) {
+	if (hit && sl_flow_holds(packet, hit, now)) {
 		if (now - hit->seen > SL_FLOW_SEEN_EVERY)
 			hit->seen = now;
 		return hit->backend;

@@ -20,12 +20,18 @@ AT_ONCE = 16  # applying a change is mostly waiting for the kernel
 CHANGES = 7
 POOL = [f"10.0.0.{i}" for i in range(11, 17)]
 FLOWS = random_flows(36, seed=5)
-KINDS = {"tcp": ("tcp", "auto"), "udp": ("udp", "auto"), "tcp-tracked": ("tcp", "tracked")}
+KINDS = {  # protocol, ways of flow tracking that changes switch between
+    "tcp": ("tcp", ["auto"]),
+    "udp": ("udp", ["auto"]),
+    "tcp-tracked": ("tcp", ["tracked"]),
+    "tcp-switching": ("tcp", ["auto", "tracked"]),
+}
 
 
 class Model:
     def __init__(self, kind, rings_seen):
-        self.protocol, self.tracking = KINDS[kind]
+        self.protocol, self.ways = KINDS[kind]
+        self.tracking = self.ways[0]
         self.backends = {}  # address -> (is up, weight)
         self.ring = 256
         self.told = {}  # flow -> backend, or None after a drop or its backend's removal
@@ -80,6 +86,8 @@ def change(model, chance):
             model.backends[address] = (model.backends[address][0], chance.choice((0, 1, 2)))
     if chance.random() < 0.1:
         model.ring = chance.choice((256, 512, 1024))
+    if chance.random() < 0.4:
+        model.tracking = chance.choice(model.ways)
     if chance.random() < 0.3:  # what the order is must not matter
         model.backends = dict(chance.sample(list(model.backends.items()), len(model.backends)))
     model.forget_removed()

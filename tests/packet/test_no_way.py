@@ -153,17 +153,17 @@ def test_an_interface_that_is_gone_drops_its_packets_only(elsewhere):
     assert seen == {("tx", None, "10.0.0.11"), ("drop", "no_egress", None)}
 
 
-def test_an_interface_that_does_not_exist_is_refused(driver):
-    with pytest.raises(Refused, match="interface"):
-        driver.configure(config(service()), {"ifindex": 0x7FFFFFF0})
+def test_an_interface_that_does_not_exist_leaves_the_backend_unresolved(driver):
+    driver.configure(config(service()), {"ifindex": 0x7FFFFFF0})
+    assert {(o.action, o.reason) for o in driver.run_all(Flows().frames(random_flows(5)))} == {("drop", "unresolved")}
 
 
 def test_a_refused_change_leaves_the_traffic_as_it_was(driver):
     flows = Flows().frames(random_flows(60))
-    driver.configure(config(service(backends=["10.0.0.11", "10.0.0.12"])), {"10.0.0.13": {"ifindex": 0x7FFFFFF0}})
+    driver.configure(config(service(backends=["10.0.0.11", "10.0.0.12"])))
     before = [outcome.backend for outcome in driver.run_all(flows)]
-    with pytest.raises(Refused):
-        driver.apply(config(service(backends=["10.0.0.11", "10.0.0.12", "10.0.0.13"])))
+    with pytest.raises(Refused, match="10.0.0.13"):
+        driver.apply(config(service(backends=["10.0.0.11", "10.0.0.12", "10.0.0.13", "10.0.0.13"])))
     assert [outcome.backend for outcome in driver.run_all(flows)] == before
     driver.apply(config(service(backends=["10.0.0.11", "10.0.0.12", "10.0.0.14"])))
     assert [outcome.backend for outcome in driver.run_all(flows)] == before

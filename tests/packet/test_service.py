@@ -125,7 +125,6 @@ def test_a_service_that_replaces_another_gets_none_of_its_flows(driver):
     assert seen == {"10.0.0.31", "10.0.0.32"}
 
 
-@pytest.mark.xfail(strict=True, reason="a flow table hit wins without a look at whose service the flow is")
 def test_an_exact_port_takes_over_the_flows_of_any_port(driver):
     """abi.h, invariant 2: a flow names a backend of the same service."""
     flows = random_flows(20)

@@ -402,10 +402,11 @@ TEST(Decode, GivesTheCodeOfASingleCause) {
   whole["services"].push_back(good_service());
   EXPECT_EQ(decode(whole).error().code, ErrorCode::kExists);
   whole["services"].erase(1);
+  whole["services"][0]["backends"].push_back({{"address", "10.0.0.99"}});
   whole["limits"] = {{"backends", 1}};
   const auto full = decode(whole);
   EXPECT_EQ(full.error().code, ErrorCode::kNoSpace);
-  EXPECT_TRUE(says(message(full), "limits.backends: the services' 1 backends do not fit"));
+  EXPECT_TRUE(says(message(full), "limits.backends: the services' 2 backends do not fit"));
 }
 
 TEST(Decode, AServiceOrBackendAloneIsCheckedToo) {

@@ -10,7 +10,9 @@ void RateMeter::sample(const std::vector<uint32_t>& ids, const std::vector<sl_co
     entry.last = counters[i];
     const auto before = entries_.find(ids[i]);
     // A counter that shrank was cleared: its id belongs to another backend now.
-    if (before == entries_.end() || counters[i].packets < before->second.last.packets || seconds <= 0) continue;
+    if (before == entries_.end() || seconds <= 0 || counters[i].packets < before->second.last.packets ||
+        counters[i].bytes < before->second.last.bytes)
+      continue;
     entry.packets_per_second = static_cast<double>(counters[i].packets - before->second.last.packets) / seconds;
     entry.bytes_per_second = static_cast<double>(counters[i].bytes - before->second.last.bytes) / seconds;
   }

@@ -100,12 +100,18 @@ Result<> Applier::execute(const plan::Step& step, const model::Config& wanted) {
 Result<> Applier::put_backend(uint32_t id, uint32_t service_id, Family inner, const model::Backend& backend,
                               const model::Config& config) {
   const auto& next_hop = backend.next_hop ? backend.next_hop : config.defaults.next_hop;
+  const auto entry_for = [&](const std::optional<dataplane::Path>& path) {
+    return dataplane::make_backend_entry(service_id, backend.address, inner, config.encapsulation, path);
+  };
+  const auto is_there = [&](const sl_backend& entry) {
+    return std::memcmp(&entry, &port_->backends()[id], sizeof entry) == 0;
+  };
   const auto path = path_to_(backend.address, next_hop);
-  const sl_backend entry =
-      dataplane::make_backend_entry(service_id, backend.address, inner, config.encapsulation, path);
-  if (std::memcmp(&entry, &port_->backends()[id], sizeof entry) == 0) return ok();
-  if (path) SLUICE_TRY(port_->allow_egress(path->ifindex));
-  return port_->put_backend(id, entry);
+  sl_backend entry = entry_for(path);
+  if (is_there(entry)) return ok();
+  // An interface that has just gone takes its backends' paths with it, not the whole change.
+  if (path && !port_->allow_egress(path->ifindex).ok()) entry = entry_for(std::nullopt);
+  return is_there(entry) ? ok() : port_->put_backend(id, entry);
 }
 
 Result<size_t> Applier::refresh_paths() {

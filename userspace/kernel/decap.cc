@@ -35,7 +35,7 @@ Result<Decap> Decap::open(const std::optional<std::string>& pin_directory) {
   Decap decap(decap_bpf__open());
   if (decap.maps_ == nullptr) return system_error("open the decap object", errno);
   bpf_program__set_autoload(decap.maps_->progs.decap, false);
-  if (pin_directory) pin_maps_in(decap.maps_->obj, pin_directory->c_str());
+  if (pin_directory) SLUICE_TRY(pin_maps_in(decap.maps_->obj, *pin_directory));
   if (const int error = decap_bpf__load(decap.maps_)) {
     Error failed = system_error("create decap's tables", error);
     if (failed.code == ErrorCode::kPermission) failed.message += " (needs root, or CAP_BPF and CAP_NET_ADMIN)";

@@ -83,7 +83,7 @@ Result<std::unique_ptr<MapPort>> MapPort::open(const model::Limits& limits,
   if (port->skeleton_ == nullptr) return system_error("open the data plane's object", errno);
   bpf_program__set_autoload(port->skeleton_->progs.sluice, false);
   set_sizes(port->skeleton_, limits);
-  if (pin_directory) pin_maps_in(port->skeleton_->obj, pin_directory->c_str());
+  if (pin_directory) SLUICE_TRY(pin_maps_in(port->skeleton_->obj, *pin_directory));
   if (const int error = sluice_bpf__load(port->skeleton_)) return load_error(error, pin_directory);
 
   port->ring_ = SLUICE_TRY(port->map_array(port->skeleton_->maps.ring));

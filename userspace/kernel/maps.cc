@@ -6,11 +6,30 @@
 
 #include <algorithm>
 
+#include "base/fd.h"
+
 namespace sluice::kernel {
 namespace {
 
 std::vector<sl_counter> one_per_cpu() {
   return std::vector<sl_counter>(static_cast<size_t>(std::max(1, libbpf_num_possible_cpus())));
+}
+
+// libbpf before 1.7 never takes over a pinned device map: it compares the map's flags with those that it would make
+// one with, and the kernel adds one of its own (BPF_F_RDONLY_PROG, dev_map_init_map() in kernel/bpf/devmap.c).
+// False: none is pinned.
+Result<bool> take_over_device_map(bpf_map* map, const std::string& path) {
+  const Fd pinned(bpf_obj_get(path.c_str()));
+  if (!pinned) return false;
+  bpf_map_info info{};
+  uint32_t size = sizeof info;
+  if (const int error = bpf_obj_get_info_by_fd(pinned.get(), &info, &size))
+    return system_error("identify " + path, error);
+  if (info.type != bpf_map__type(map) || info.key_size != bpf_map__key_size(map) ||
+      info.value_size != bpf_map__value_size(map) || info.max_entries != bpf_map__max_entries(map))
+    return Error{ErrorCode::kInvalid, fmt::format("{} is pinned by something else than this version", path)};
+  if (const int error = bpf_map__reuse_fd(map, pinned.get())) return system_error("take over " + path, error);
+  return true;
 }
 
 }  // namespace
@@ -58,12 +77,15 @@ Result<> share_maps(bpf_object* object, const bpf_object* owner) {
   return ok();
 }
 
-void pin_maps_in(bpf_object* object, const char* directory) {
+Result<> pin_maps_in(bpf_object* object, const std::string& directory) {
   bpf_map* map = nullptr;
   bpf_object__for_each_map(map, object) {
     if (bpf_map__is_internal(map)) continue;
-    bpf_map__set_pin_path(map, fmt::format("{}/{}", directory, bpf_map__name(map)).c_str());
+    const std::string path = fmt::format("{}/{}", directory, bpf_map__name(map));
+    if (bpf_map__type(map) == BPF_MAP_TYPE_DEVMAP_HASH && SLUICE_TRY(take_over_device_map(map, path))) continue;
+    bpf_map__set_pin_path(map, path.c_str());
   }
+  return ok();
 }
 
 }  // namespace sluice::kernel

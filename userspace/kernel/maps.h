@@ -1,6 +1,7 @@
 // What every owner of maps needs, whichever program they belong to.
 #pragma once
 
+#include <string>
 #include <vector>
 
 #include "base/result.h"
@@ -21,7 +22,8 @@ Result<uint32_t> map_id(int map_fd);
 
 // Gives every map of `object`, except its own data sections, the descriptor of the map of that name in `owner`.
 Result<> share_maps(bpf_object* object, const bpf_object* owner);
-// Pins every map of `object`, except its data sections, under its name in the directory once it is loaded.
-void pin_maps_in(bpf_object* object, const char* directory);
+// Loading `object` will pin every map of it, except its data sections, under its name in the directory, or take over
+// the map that is pinned there.
+Result<> pin_maps_in(bpf_object* object, const std::string& directory);
 
 }  // namespace sluice::kernel

@@ -270,26 +270,27 @@ void check_limits(const Limits& limits, Violations& found) {
 void check_totals(const Config& config, Violations& found) {
   uint64_t backends = 0;
   uint64_t slots = 0;
+  uint64_t largest = 0;  // a ring is replaced by a second copy beside the first
   for (const Service& service : config.services) {
     backends += service.backends.size();
     slots += service.ring_slots;
+    largest = std::max<uint64_t>(largest, service.ring_slots);
   }
   if (config.services.size() > config.limits.services)
     add(found, {"limits.services", "services"}, ErrorCode::kNoSpace,
         fmt::format("{} services do not fit in a table of {}: raise limits.services to {} or more",
                     config.services.size(), config.limits.services, config.services.size()));
-  if (backends >= config.limits.backends)
+  if (backends > config.limits.backends)
     add(found, {"limits.backends", "services"}, ErrorCode::kNoSpace,
         fmt::format(
-            "the services' {} backends do not fit in a table of {}, whose first entry stays free: raise "
-            "limits.backends to {} or more",
-            backends, config.limits.backends, backends + 1));
-  if (slots > config.limits.ring_slots)
+            "the services' {} backends do not fit in a table of {}: raise limits.backends to {} or more",
+            backends, config.limits.backends, backends));
+  if (slots + largest > config.limits.ring_slots)
     add(found, {"limits.ring_slots", "services"}, ErrorCode::kNoSpace,
         fmt::format(
-            "the services' rings need {} slots, the table has {}: raise limits.ring_slots to {} or give "
-            "services a smaller ring",
-            slots, config.limits.ring_slots, std::bit_ceil(slots)));
+            "the services' rings and a second copy of the largest, for changes, need {} slots, the table has {}: "
+            "raise limits.ring_slots to {} or give services a smaller ring",
+            slots + largest, config.limits.ring_slots, std::bit_ceil(slots + largest)));
 }
 
 Result<> merged(Violations found) {

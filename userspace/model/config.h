@@ -69,7 +69,7 @@ struct Defaults {
 struct Limits {
   uint32_t services = 4096;
   uint32_t backends = 16384;
-  uint32_t ring_slots = 1U << 23;  // all services' rings together, and as much again while one is replaced
+  uint32_t ring_slots = 1U << 23;  // all services' rings together, and once more the largest while it is replaced
   uint32_t flows = 1U << 18;
   bool operator==(const Limits&) const = default;
 };

@@ -8,7 +8,7 @@ namespace sluice::plan {
 namespace {
 
 bool is_plausible(const sl_service& value) {
-  const uint64_t slots = static_cast<uint64_t>(value.ring_mask) + 1;
+  const uint32_t slots = value.ring_mask + 1;  // 0 for the mask of 2^32 slots
   return std::has_single_bit(slots) && slots >= SL_SLOTS_PER_LINE && value.ring_base % SL_SLOTS_PER_LINE == 0;
 }
 
