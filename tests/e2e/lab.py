@@ -70,6 +70,11 @@ def bpftool(*arguments, check=True):
     return json.loads(done.stdout) if done.returncode == 0 and done.stdout else None
 
 
+def left_in(bpffs):
+    """All but the kernel's own files, and the directory in which libxdp keeps its lock."""
+    return [path for path in bpffs.rglob("*") if not path.name.endswith(".debug") and path != bpffs / "xdp"]
+
+
 class Lab:
     def __init__(self, name, backends=3, shape=None):
         self.name = name
@@ -119,8 +124,8 @@ class Lab:
     def sysctl(self, host, *settings):
         self.run(host, "sysctl", "-qw", *settings)
 
-    def ping(self, host, address, count=1):
-        return self.run(host, "ping", "-n", "-q", "-c", count, "-W", "2", "-i", "0.2", address, check=False)
+    def ping(self, host, address, count=1, *options):
+        return self.run(host, "ping", "-n", "-q", "-c", count, "-W", "2", "-i", "0.2", *options, address, check=False)
 
     def received(self, host, interface):
         """Packets that an interface has received."""
@@ -229,8 +234,10 @@ class Lab:
         return len(self.run("client", "ss", "-Htn", "state", "established", "dport = :80").stdout.splitlines())
 
     def ask_from(self, protocol, vip, port, ports, check=True):
-        """Asks from fixed source ports: {source port: the backend that answered}."""
-        done = self.run("client", PYTHON, HERE / "ask_from.py", protocol, vip, port, ports.start, len(ports), limit=60)
+        """Asks from fixed source ports: {source port: the backend that answered}; with check=False None where no
+        answer came at once."""
+        done = self.run("client", PYTHON, HERE / "ask_from.py", protocol, vip, port, ports.start, len(ports),
+                        6 if check else 1, limit=60)
         answers = {int(key): value for key, value in json.loads(done.stdout).items()}
         assert not check or None not in answers.values(), f"unanswered: {answers}"
         return answers

@@ -16,6 +16,7 @@
 #include <csignal>
 #include <cstdlib>
 #include <memory>
+#include <thread>
 
 #include "agent/controller.h"
 #include "agent/initial_state.h"
@@ -51,6 +52,8 @@ class Agent {
 
   Result<> bring_up(const Options& options, InitialState initial);
   asio::awaitable<Result<nlohmann::json>> handle(Request request);
+  bool is_pending(const IpAddress& backend, const std::optional<MacAddress>& next_hop, const model::Defaults& defaults);
+  void wait_for_neighbours(const model::Config& config);
   asio::awaitable<void> wait_for_neighbour(IpAddress backend, std::optional<MacAddress> next_hop);
   asio::awaitable<void> follow_routes();
   asio::awaitable<void> tick();
@@ -94,6 +97,7 @@ Result<> Agent::bring_up(const Options& options, InitialState initial) {
   server_.emplace(SLUICE_TRY(
       Server::listen(context_, options.socket, [this](Request request) { return handle(std::move(request)); })));
   port_ = SLUICE_TRY(kernel::MapPort::open(config.limits, pins_.path()));
+  wait_for_neighbours(config);
   controller_.emplace(SLUICE_TRY(Controller::start(*port_, store_, paths_, std::move(initial.state))));
   const auto interfaces = SLUICE_TRY(find_interfaces(routes_, config));
   attachments_ = SLUICE_TRY(attach_interfaces(*port_, pins_, config, interfaces));
@@ -144,15 +148,31 @@ Result<nlohmann::json> Agent::change(const Controller::Edit& edit) {
   return api::encode(SLUICE_TRY(controller_->change(edit)));
 }
 
+// Asks again.
+bool Agent::is_pending(const IpAddress& backend, const std::optional<MacAddress>& next_hop,
+                       const model::Defaults& defaults) {
+  const auto& fixed = next_hop ? next_hop : defaults.next_hop;
+  paths_.ask_again(backend, fixed);
+  return paths_.next_hop(backend, fixed).state == kernel::NextHopState::kNeighbourPending;
+}
+
+// Since nobody looks up a MAC while the agent is away, the kernel may have forgotten those that the tables hold; they
+// must not be overwritten with nothing. All are asked for together, so the dead ones cost one wait.
+void Agent::wait_for_neighbours(const model::Config& config) {
+  const auto give_up = Clock::now() + kNeighbourWait;
+  for (const auto& service : config.services)
+    for (const auto& backend : service.backends) is_pending(backend.address, backend.next_hop, config.defaults);
+  for (const auto& service : config.services)
+    for (const auto& backend : service.backends)
+      while (is_pending(backend.address, backend.next_hop, config.defaults) && Clock::now() < give_up)
+        std::this_thread::sleep_for(kNeighbourPoll);
+}
+
 // A new backend gets packets as soon as it is in the ring, so the kernel is given a moment to find its MAC first.
 asio::awaitable<void> Agent::wait_for_neighbour(IpAddress backend, std::optional<MacAddress> next_hop) {
-  const auto& fixed = next_hop ? next_hop : controller_->wanted().defaults.next_hop;
   const auto give_up = Clock::now() + kNeighbourWait;
   asio::steady_timer timer(context_);
-  for (;;) {
-    paths_.ask_again(backend, fixed);
-    if (paths_.next_hop(backend, fixed).state != kernel::NextHopState::kNeighbourPending) co_return;
-    if (Clock::now() >= give_up) co_return;
+  while (is_pending(backend, next_hop, controller_->wanted().defaults) && Clock::now() < give_up) {
     timer.expires_after(kNeighbourPoll);
     co_await timer.async_wait(kAwait);
   }

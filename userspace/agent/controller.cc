@@ -95,7 +95,12 @@ Result<api::ServiceStatus> Controller::service_status(const model::Service& serv
     if ((slot & SL_SLOT_TRACKED) != 0) ++status.tracked_slots;
   }
   for (const auto& backend : service.backends) {
-    const uint32_t id = placed->backends.at(backend.address);
+    const auto found = placed->backends.find(backend.address);
+    if (found == placed->backends.end()) {  // a change failed, and so did going back
+      status.backends.push_back({backend, 0, 0, api::PathState::kUnresolved, "not in the kernel's tables", {}});
+      continue;
+    }
+    const uint32_t id = found->second;
     const auto counters = SLUICE_TRY(port_->backend_counters(std::array{id}));
     const auto& fixed = backend.next_hop ? backend.next_hop : state_.config.defaults.next_hop;
     const bool is_up = port_->backends()[id].state == SL_BACKEND_UP;

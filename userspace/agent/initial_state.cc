@@ -4,9 +4,8 @@
 #include <spdlog/spdlog.h>
 
 #include <cerrno>
-#include <fstream>
-#include <iterator>
 
+#include "agent/read_file.h"
 #include "base/fnv.h"
 #include "model/codec.h"
 
@@ -16,10 +15,10 @@ namespace {
 // nullopt: there is no file, and none was asked for.
 Result<std::optional<std::string>> read_config_file(const Options& options) {
   const std::string path = options.config_path.value_or(kDefaultConfig);
-  std::ifstream file(path, std::ios::binary);
-  if (file) return std::optional(std::string(std::istreambuf_iterator<char>(file), {}));
-  if (errno == ENOENT && !options.config_path) return std::optional<std::string>{};
-  return system_error("read the configuration " + path, errno);
+  Result<std::optional<std::string>> text = read_file(path);
+  if (!text.ok()) return std::move(text).error().within("the configuration");
+  if (!text->has_value() && options.config_path) return system_error("read the configuration " + path, ENOENT);
+  return text;
 }
 
 }  // namespace

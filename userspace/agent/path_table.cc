@@ -18,7 +18,9 @@ const kernel::NextHop& PathTable::next_hop(const IpAddress& backend, const std::
 
 std::optional<dataplane::Path> PathTable::path_to(const IpAddress& backend, const std::optional<MacAddress>& fixed) {
   const kernel::NextHop& hop = next_hop(backend, fixed);
-  if (hop.state != kernel::NextHopState::kResolved) return std::nullopt;
+  const bool is_asked_again =
+      hop.state == kernel::NextHopState::kNeighbourPending && !hop.destination_mac.is_zero();
+  if (hop.state != kernel::NextHopState::kResolved && !is_asked_again) return std::nullopt;
   return dataplane::Path{hop.ifindex, hop.source_mac, hop.destination_mac, hop.source_address, hop.mtu};
 }
 

@@ -16,7 +16,8 @@ class PathTable {
   explicit PathTable(kernel::RouteSocket& routes) : routes_(&routes) {}
 
   const kernel::NextHop& next_hop(const IpAddress& backend, const std::optional<MacAddress>& fixed);
-  // nullopt unless the next hop is resolved.
+  // nullopt unless the next hop is resolved. While the kernel asks again for a MAC that it has forgotten, the last
+  // one stands: packets must not be lost for a question that nearly always has the same answer.
   std::optional<dataplane::Path> path_to(const IpAddress& backend, const std::optional<MacAddress>& fixed);
 
   // Everything is to be asked again.

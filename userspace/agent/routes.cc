@@ -45,11 +45,7 @@ Result<std::vector<std::string>> path_of(std::string_view target) {
   return path;
 }
 
-Result<nlohmann::json> json_of(std::string_view body) {
-  auto json = nlohmann::json::parse(body, nullptr, false);
-  if (json.is_discarded()) return bad(ErrorCode::kInvalid, "the request's body is not JSON");
-  return json;
-}
+Result<nlohmann::json> json_of(std::string_view body) { return model::parse_json_value(body, "request body"); }
 
 Error wrong_method(std::string_view method, std::string_view target) {
   return bad(ErrorCode::kUnsupported, fmt::format("{} does not take {}", target, method));

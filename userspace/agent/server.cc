@@ -22,7 +22,6 @@ namespace beast = boost::beast;
 namespace http = boost::beast::http;
 
 constexpr unsigned kMaxConnections = 128;
-constexpr std::chrono::seconds kIdleLimit{30};
 constexpr uint32_t kMaxHeaderBytes = 8192;
 constexpr auto kAwait = asio::as_tuple(asio::use_awaitable);
 
@@ -49,7 +48,8 @@ bool somebody_answers(asio::io_context& context, const std::string& path) {
 
 }  // namespace
 
-Result<Server> Server::listen(asio::io_context& context, const std::string& path, Handler handler) {
+Result<Server> Server::listen(asio::io_context& context, const std::string& path, Handler handler,
+                              std::chrono::milliseconds patience) {
   std::error_code made;
   std::filesystem::create_directories(std::filesystem::path(path).parent_path(), made);
   if (path.size() >= sizeof(sockaddr_un::sun_path))
@@ -59,6 +59,9 @@ Result<Server> Server::listen(asio::io_context& context, const std::string& path
     return Error{ErrorCode::kExists, fmt::format("another agent answers on {}: stop it first, or give this one a "
                                                  "--socket, --state-dir and --bpffs of its own",
                                                  path)};
+  struct stat there {};
+  if (::lstat(path.c_str(), &there) == 0 && !S_ISSOCK(there.st_mode))
+    return Error{ErrorCode::kExists, fmt::format("{} is there and is no socket: give another --socket", path)};
   ::unlink(path.c_str());
   Protocol::acceptor acceptor(context);
   boost::system::error_code error;
@@ -68,7 +71,7 @@ Result<Server> Server::listen(asio::io_context& context, const std::string& path
   ::umask(before);
   if (!error) acceptor.listen(asio::socket_base::max_listen_connections, error);
   if (error) return system_error("listen on " + path, error.value());
-  return Server(std::move(acceptor), path, std::move(handler));
+  return Server(std::move(acceptor), path, std::move(handler), patience);
 }
 
 Server::~Server() {
@@ -84,16 +87,16 @@ asio::awaitable<void> Server::run() {
       co_await pause.async_wait(kAwait);
       continue;
     }
-    if (connections_ >= kMaxConnections) continue;  // closed at once: the caller may try again
+    if (*connections_ >= kMaxConnections) continue;  // closed at once: the caller may try again
     asio::co_spawn(acceptor_.get_executor(), serve(std::move(socket)), asio::detached);
   }
 }
 
 asio::awaitable<void> Server::serve(Protocol::socket socket) {
   struct Count {
-    unsigned& connections;
-    explicit Count(unsigned& all) : connections(all) { ++connections; }
-    ~Count() { --connections; }
+    std::shared_ptr<unsigned> connections;
+    explicit Count(std::shared_ptr<unsigned> all) : connections(std::move(all)) { ++*connections; }
+    ~Count() { --*connections; }
   } const count(connections_);
 
   beast::basic_stream<Protocol> stream(std::move(socket));
@@ -102,7 +105,7 @@ asio::awaitable<void> Server::serve(Protocol::socket socket) {
     http::request_parser<http::string_body> parser;
     parser.header_limit(kMaxHeaderBytes);
     parser.body_limit(api::kMaxBodyBytes);
-    stream.expires_after(kIdleLimit);
+    stream.expires_after(patience_);
     auto [read_error, read] = co_await http::async_read(stream, buffer, parser, kAwait);
     if (read_error == http::error::end_of_stream || read_error == beast::error::timeout) co_return;
 
@@ -127,7 +130,7 @@ asio::awaitable<void> Server::serve(Protocol::socket socket) {
       }
     }
     Response response = make_response(result, created, version, keep_alive);
-    stream.expires_after(kIdleLimit);
+    stream.expires_after(patience_);
     auto [write_error, written] = co_await http::async_write(stream, response, kAwait);
     if (write_error) co_return;
   }

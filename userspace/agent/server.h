@@ -7,7 +7,9 @@
 #include <boost/asio/awaitable.hpp>
 #include <boost/asio/io_context.hpp>
 #include <boost/asio/local/stream_protocol.hpp>
+#include <chrono>
 #include <functional>
+#include <memory>
 #include <nlohmann/json.hpp>
 #include <string>
 
@@ -19,8 +21,13 @@ using Handler = std::function<boost::asio::awaitable<Result<nlohmann::json>>(Req
 
 class Server {
  public:
-  // Binds and listens. A socket file that nobody answers on is replaced; kExists: an agent answers on it.
-  static Result<Server> listen(boost::asio::io_context& context, const std::string& path, Handler handler);
+  // How long a client may take to send a request, to read the answer, or to be silent in between.
+  static constexpr std::chrono::seconds kPatience{30};
+
+  // Binds and listens. A socket file that nobody answers on is replaced; kExists: an agent answers on it, or the path
+  // is that of another kind of file.
+  static Result<Server> listen(boost::asio::io_context& context, const std::string& path, Handler handler,
+                               std::chrono::milliseconds patience = kPatience);
   ~Server();
   Server(Server&&) = default;
   Server(const Server&) = delete;
@@ -30,15 +37,17 @@ class Server {
 
  private:
   using Protocol = boost::asio::local::stream_protocol;
-  Server(Protocol::acceptor acceptor, std::string path, Handler handler)
-      : acceptor_(std::move(acceptor)), path_(std::move(path)), handler_(std::move(handler)) {}
+  Server(Protocol::acceptor acceptor, std::string path, Handler handler, std::chrono::milliseconds patience)
+      : acceptor_(std::move(acceptor)), path_(std::move(path)), handler_(std::move(handler)), patience_(patience) {}
 
   boost::asio::awaitable<void> serve(Protocol::socket socket);
 
   Protocol::acceptor acceptor_;
   std::string path_;
   Handler handler_;
-  unsigned connections_ = 0;
+  std::chrono::milliseconds patience_;
+  // Shared with the connections, whose coroutines may end after the server.
+  std::shared_ptr<unsigned> connections_ = std::make_shared<unsigned>(0);
 };
 
 }  // namespace sluice::agent

@@ -8,10 +8,9 @@
 
 #include <cerrno>
 #include <filesystem>
-#include <fstream>
-#include <iterator>
 #include <nlohmann/json.hpp>
 
+#include "agent/read_file.h"
 #include "model/codec.h"
 
 namespace sluice::agent {
@@ -21,15 +20,6 @@ constexpr const char* kCurrent = "/state.json";
 constexpr const char* kPrevious = "/state.previous.json";
 constexpr const char* kAside = "/state.json.new";
 constexpr const char* kLock = "/lock";
-
-Result<std::optional<std::string>> read_file(const std::string& path) {
-  std::ifstream file(path, std::ios::binary);
-  if (!file) {
-    if (errno == ENOENT) return std::optional<std::string>{};
-    return system_error("read " + path, errno);
-  }
-  return std::optional(std::string(std::istreambuf_iterator<char>(file), {}));
-}
 
 Result<StoredState> parse(const std::string& text, const std::string& path) {
   const auto json = nlohmann::json::parse(text, nullptr, false);
@@ -83,6 +73,7 @@ Result<StateStore> StateStore::open(const std::string& directory) {
 
 Result<StateStore::Loaded> StateStore::load() const {
   Loaded loaded;
+  const std::string newest = directory_ + kCurrent;
   for (const char* name : {kCurrent, kPrevious}) {
     const std::string path = directory_ + name;
     const auto text = SLUICE_TRY(read_file(path));
@@ -90,6 +81,7 @@ Result<StateStore::Loaded> StateStore::load() const {
     Result<StoredState> state = parse(*text, path);
     if (state.ok()) {
       loaded.state = std::move(state).value();
+      if (path != newest && loaded.warning.empty()) loaded.warning = newest + " is missing";
       if (!loaded.warning.empty()) loaded.warning += fmt::format("; the state before it ({}) is used", path);
       return loaded;
     }

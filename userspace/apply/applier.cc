@@ -32,19 +32,28 @@ Result<Applier> Applier::take_over(dataplane::Port& port, const model::Limits& l
   return applier;
 }
 
-// What a crash may have left: entries that nothing names, and services that cannot be.
+// What a crash or a failed step may have left: services that cannot be, entries and blocks that nothing names but that
+// packets may still be in, and flows of backends that were retired and not yet reclaimed. All of it is free only
+// behind the wait.
 Result<> Applier::recover() {
-  applied_is_known_ = false;
+  applied_is_known_ = layout_is_known_ = false;
   plan::Recovered found = SLUICE_TRY(plan::recover_layout(*port_, service_capacity_));
   for (const auto& key : found.bad_services) SLUICE_TRY(port_->delete_service(key));
   for (const uint32_t id : found.stray_backends) port_->set_backend_state(id, SL_BACKEND_UNSET);
-  if (!found.stray_backends.empty()) {
-    SLUICE_TRY(execute(plan::Reclaim{found.stray_backends}, applied_));
-    for (const uint32_t id : found.stray_backends) found.layout.backend_ids.give(id, 1);
-  }
+  SLUICE_TRY(port_->wait_for_packets());
+  const auto backends = port_->backends();
+  SLUICE_TRY(port_->erase_flows([&](const sl_flow_key&, const sl_flow& flow) {
+    return flow.backend >= backends.size() || backends[flow.backend].state == SL_BACKEND_UNSET;
+  }));
+  for (const uint32_t id : found.stray_backends) found.layout.backend_ids.give(id, 1);
   layout_ = std::move(found.layout);
+  layout_is_known_ = true;
   for (const auto& [key, placed] : layout_.services) settler_.changed(key, Settler::Time::clock::now());
   return ok();
+}
+
+Result<> Applier::ensure_layout() {
+  return layout_is_known_ ? ok() : recover();
 }
 
 Result<plan::Plan> Applier::preview(const model::Config& wanted) const {
@@ -52,12 +61,15 @@ Result<plan::Plan> Applier::preview(const model::Config& wanted) const {
 }
 
 Result<std::vector<plan::Forecast>> Applier::apply(const model::Config& wanted) {
+  SLUICE_TRY(ensure_layout());
   plan::Plan plan = SLUICE_TRY(preview(wanted));
   for (const auto& step : plan.steps) {
     Result<> done = execute(step, wanted);
     if (done.ok()) continue;
-    SLUICE_TRY(recover());
-    return std::move(done).error();
+    Error error = std::move(done).error();
+    if (const Result<> read = recover(); !read.ok())
+      error.message += "; and reading the tables back failed: " + read.error().message;
+    return error;
   }
   layout_ = std::move(plan.after);
   applied_ = wanted;
@@ -115,12 +127,15 @@ Result<> Applier::put_backend(uint32_t id, uint32_t service_id, Family inner, co
 }
 
 Result<size_t> Applier::refresh_paths() {
+  SLUICE_TRY(ensure_layout());
   size_t changed = 0;
   for (const auto& service : applied_.services) {
     const plan::ServiceLayout* placed_service = placed(ServiceKey::of(service));
     if (placed_service == nullptr) continue;
     for (const auto& backend : service.backends) {
-      const uint32_t id = placed_service->backends.at(backend.address);
+      const auto placed_backend = placed_service->backends.find(backend.address);
+      if (placed_backend == placed_service->backends.end()) continue;  // a failed change retired it
+      const uint32_t id = placed_backend->second;
       const sl_backend before = port_->backends()[id];
       SLUICE_TRY(put_backend(id, placed_service->value.id, service.vip.address.family, backend, applied_));
       if (std::memcmp(&before, &port_->backends()[id], sizeof before) != 0) ++changed;
@@ -130,6 +145,7 @@ Result<size_t> Applier::refresh_paths() {
 }
 
 Result<Settler::Progress> Applier::settle() {
+  SLUICE_TRY(ensure_layout());
   timespec now{};
   ::clock_gettime(CLOCK_MONOTONIC, &now);
   const auto now_ns = static_cast<uint64_t>(now.tv_sec) * 1'000'000'000 + static_cast<uint64_t>(now.tv_nsec);

@@ -49,6 +49,7 @@ class Applier {
   Result<> put_backend(uint32_t id, uint32_t service_id, Family inner, const model::Backend& backend,
                        const model::Config& config);
   Result<> recover();
+  Result<> ensure_layout();  // what a recover() that failed left to do
 
   dataplane::Port* port_;
   plan::Layout layout_;
@@ -57,6 +58,7 @@ class Applier {
   model::Config applied_;
   Settler settler_;
   bool applied_is_known_ = false;  // false: the tables must be compared slot by slot
+  bool layout_is_known_ = false;   // false: the tables must be read before anything is written
 };
 
 }  // namespace sluice::apply

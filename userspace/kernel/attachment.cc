@@ -64,11 +64,13 @@ Error attach_error(const Interface& interface, std::string_view mode, int error)
 
 Error held_by_another(const Interface& interface, const xdp_multiprog* programs) {
   const xdp_program* main = xdp_multiprog__main_prog(programs);
+  // "xdp off" is about native mode wherever the driver has it.
+  const char* mode = xdp_multiprog__attach_mode(programs) == XDP_MODE_SKB ? "xdpgeneric" : "xdp";
   return Error{ErrorCode::kExists,
                fmt::format("attach {0}: the interface is held by XDP program '{1}' (id {2}), which was attached "
                            "without libxdp's dispatcher and cannot share it; take it off with 'ip link set dev {0} "
-                           "xdp off', or load it through libxdp (xdp-loader) so that both can run",
-                           interface.name, xdp_program__name(main), xdp_program__id(main))};
+                           "{3} off', or load it through libxdp (xdp-loader) so that both can run",
+                           interface.name, xdp_program__name(main), xdp_program__id(main), mode)};
 }
 
 uint32_t mode_flag(bool native) { return native ? XDP_FLAGS_DRV_MODE : XDP_FLAGS_SKB_MODE; }

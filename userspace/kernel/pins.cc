@@ -29,7 +29,9 @@ Result<bool> make_directory(const std::string& path) {
 
 Result<PinDirectory> PinDirectory::open(const std::string& bpffs, const std::string& program) {
   struct statfs facts {};
-  if (::statfs(bpffs.c_str(), &facts) != 0 || facts.f_type != BPF_FS_MAGIC)
+  const bool is_there = ::statfs(bpffs.c_str(), &facts) == 0;
+  if (!is_there && errno == EACCES) return system_error("look at " + bpffs, errno);
+  if (!is_there || facts.f_type != BPF_FS_MAGIC)
     return Error{ErrorCode::kInvalid,
                  fmt::format("{0} is not a mounted bpffs: 'mount -t bpf bpf {0}', or name another with --bpffs", bpffs)};
   const std::string parent = bpffs + "/" + program;

@@ -886,6 +886,11 @@ Result<Document> parse_json(std::string_view text, std::string_view file_name) {
   return parse(text, file_name, read_json);
 }
 
+Result<json> parse_json_value(std::string_view text, std::string_view file_name) {
+  SLUICE_TRY(check_text(text, file_name));
+  return read_json(text, file_name, nullptr);
+}
+
 Result<uint32_t> parse_duration_seconds(std::string_view text) {
   const auto wrong = [&] {
     return invalid(

@@ -43,6 +43,8 @@ Result<Backend> decode_backend(const nlohmann::json& json);
 // `file_name` only appears in messages. Lines and columns count from 1.
 Result<Document> parse_yaml(std::string_view text, std::string_view file_name);
 Result<Document> parse_json(std::string_view text, std::string_view file_name);
+// Any JSON, as strictly read and as limited as a document.
+Result<nlohmann::json> parse_json_value(std::string_view text, std::string_view file_name);
 
 // `90s`, `15m`, `1h`: a whole number and one unit. Printed with the largest unit that leaves it whole.
 Result<uint32_t> parse_duration_seconds(std::string_view text);

@@ -23,8 +23,7 @@ SlotChange change_slots(std::span<const uint32_t> before_current, std::span<cons
       const size_t was = i & (before_current.size() - 1);
       const uint32_t before = before_current[was] & ~SL_SLOT_TRACKED;
       const bool was_tracked = (before_current[was] & SL_SLOT_TRACKED) != 0;
-      const bool moves = before != next || tracking == Tracking::kAllSlots;
-      const bool begins = !was_tracked && moves && before != 0 && lives(before);
+      const bool begins = tracking == Tracking::kAllSlots || (before != next && before != 0 && lives(before));
       tracked = tracking != Tracking::kNone && (was_tracked || begins);
       if (tracked) origin = was_tracked ? before_origin[was] : before;
       if (origin != 0 && !lives(origin)) origin = next;

@@ -1,0 +1,51 @@
+"""A load balancer with one interface: packets go back by where they came in (XDP_TX), next hops are behind a gateway."""
+
+import pytest
+
+from lab import ALL_KINDS, backend
+
+
+@pytest.fixture(scope="module")
+def module_lab(new_lab):
+    return new_lab(backends=2, shape="one-armed")
+
+
+def set_mode(lab, mode):
+    config = lab.directory / f"{mode}.yaml"
+    config.write_text(f"version: 1\ninterfaces:\n  - {{name: eth0, xdp: {mode}}}\n")
+    lab.fresh_agent("--config", config)
+
+
+@pytest.mark.parametrize("mode", ["native", "generic"])
+def test_requests_of_every_kind_are_answered(lab, mode):
+    set_mode(lab, mode)
+    lab.add_services([backend(1), backend(2, 6)])
+    answers = lab.traffic(count=80)
+    for kind in ALL_KINDS:
+        assert sorted(answers[kind]) == ["b1", "b2"]
+    shown = lab.json("show")
+    assert [each["native"] for each in shown["interfaces"]] == [mode == "native"]
+    assert all(each["traffic"]["packets"] >= 80 for each in shown["services"])
+
+
+def test_the_gateway_is_every_backends_next_hop(lab):
+    lab.add_services([backend(1), backend(2, 6)], ["http4"])
+    assert lab.backend("web", backend(1))["path_detail"] == "via 203.0.113.1 on eth0"
+    assert lab.backend("web", backend(2, 6))["path_detail"] == "via 2001:db8:3::1 on eth0"
+
+
+def test_packets_leave_by_where_they_came_in(lab):
+    lab.add_services([backend(1), backend(2)], ["udp4"])
+    before = lab.received("router", "lb")
+    lab.traffic(["udp4"], count=100)
+    assert lab.received("router", "lb") - before >= 100
+
+
+def test_a_backend_is_drained_under_traffic(lab):
+    lab.add_services([backend(1), backend(2)])
+    with lab.steady_traffic(hold=5) as answers:
+        lab.each_service("drain", backend(1))
+        drained = lab.traffic(count=20)
+        lab.each_service("undrain", backend(1))
+    assert all(list(drained[kind]) == ["b2"] for kind in ALL_KINDS), drained
+    assert sorted(answers["held"]) == ["b1", "b2"]

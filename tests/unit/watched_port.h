@@ -1,0 +1,208 @@
+// A port for tests of what stands above it: passes everything on to a FakePort, and looks at the tables as
+// packets do before and after each write. A packet may hold a service's value, and with it a block and the
+// backends that it names, from any moment since the last wait_for_packets(); nothing of that may be given to
+// another until then.
+//
+// A write can be made to fail, or to be the one that the agent dies in.
+#pragma once
+
+#include <gtest/gtest.h>
+
+#include <algorithm>
+#include <set>
+#include <utility>
+#include <vector>
+
+#include "dataplane/backend_entry.h"
+#include "dataplane/fake_port.h"
+
+namespace sluice::test {
+
+using dataplane::FakePort;
+using dataplane::ServiceEntry;
+using dataplane::ServiceKey;
+
+struct Crash {};  // thrown from a write; what follows must be done by a new agent
+
+class WatchedPort final : public dataplane::Port {
+ public:
+  explicit WatchedPort(FakePort& tables) : tables_(tables) {}
+
+  // 0: never; 1: the next write. A fault that lasts hits every write after, too.
+  unsigned fail_write = 0, crash_write = 0;
+  bool fault_lasts = false;
+  unsigned writes = 0;  // so far
+  unsigned faults = 0;  // writes that failed
+  std::vector<uint32_t> backends_put, counters_cleared;
+
+  std::span<const uint32_t> ring() const override { return tables_.ring(); }
+  std::span<const uint32_t> origin() const override { return tables_.origin(); }
+  std::span<const sl_backend> backends() const override { return tables_.backends(); }
+  Result<std::vector<ServiceEntry>> services() const override { return tables_.services(); }
+  Result<std::vector<sl_counter>> backend_counters(std::span<const uint32_t> ids) const override {
+    return tables_.backend_counters(ids);
+  }
+  Result<std::vector<sl_counter>> reason_counters() const override { return tables_.reason_counters(); }
+
+  void write_block(uint32_t base, std::span<const uint32_t> slots,
+                   std::span<const uint32_t> origins) override {
+    const auto size = static_cast<uint32_t>(slots.size());
+    for (const auto& [key, value] : published())
+      EXPECT_FALSE(overlaps(value, base, size))
+          << "a published block of " << key.to_string() << " is written to";
+    for (const sl_service& value : held_)
+      EXPECT_FALSE(overlaps(value, base, size)) << "a block is written to that packets may be in";
+    if (crashes()) {  // in its midst
+      tables_.write_block(base, slots.first(size / 2), origins.first(size / 2));
+      throw Crash{};
+    }
+    tables_.write_block(base, slots, origins);
+    look();
+  }
+
+  Result<> put_service(const ServiceKey& key, const sl_service& value) override {
+    SLUICE_TRY(begin_write());
+    hold(key);
+    SLUICE_TRY(tables_.put_service(key, value));
+    look();
+    return ok();
+  }
+
+  Result<> delete_service(const ServiceKey& key) override {
+    SLUICE_TRY(begin_write());
+    hold(key);
+    SLUICE_TRY(tables_.delete_service(key));
+    look();
+    return ok();
+  }
+
+  Result<> put_backend(uint32_t id, const sl_backend& entry) override {
+    SLUICE_TRY(begin_write());
+    const sl_backend before = tables_.backends()[id];
+    if (before.state == SL_BACKEND_UNSET)
+      expect_unused(id);
+    else
+      EXPECT_TRUE(before.service_id == entry.service_id &&
+                  dataplane::address_of(before) == dataplane::address_of(entry))
+          << "the id " << id << " is taken from a living backend";
+    backends_put.push_back(id);
+    SLUICE_TRY(tables_.put_backend(id, entry));
+    look();
+    return ok();
+  }
+
+  void set_backend_state(uint32_t id, sl_backend_state state) override {
+    if (crashes()) throw Crash{};
+    if (state == SL_BACKEND_UNSET) leaving_.insert(id);
+    tables_.set_backend_state(id, state);
+    look();
+  }
+
+  Result<> wait_for_packets() override {
+    SLUICE_TRY(begin_write());
+    // The last packets that had found such a backend alive put their flows into the table only now.
+    for (const uint32_t id : leaving_) {
+      sl_flow_key key{};
+      key.source[0] = ++late_flows_;
+      tables_.flows.push_back({key, {id, tables_.backends()[id].service_id, late_flows_, 0, 0}});
+    }
+    SLUICE_TRY(tables_.wait_for_packets());
+    held_.clear();
+    leaving_.clear();
+    return ok();
+  }
+
+  Result<size_t> erase_flows(const std::function<bool(const sl_flow_key&, const sl_flow&)>& pick) override {
+    SLUICE_TRY(begin_write());
+    return tables_.erase_flows(pick);
+  }
+
+  Result<> clear_backend_counter(uint32_t id) override {
+    SLUICE_TRY(begin_write());
+    counters_cleared.push_back(id);
+    return tables_.clear_backend_counter(id);
+  }
+
+  Result<> allow_egress(uint32_t ifindex) override {
+    SLUICE_TRY(begin_write());
+    return tables_.allow_egress(ifindex);
+  }
+
+ private:
+  static bool overlaps(const sl_service& value, uint32_t base, uint32_t size) {
+    return value.ring_base < base + size && base <= value.ring_base + value.ring_mask;
+  }
+
+  std::vector<ServiceEntry> published() const { return *tables_.services(); }
+
+  static bool hits(unsigned& countdown, bool lasts) {
+    if (countdown == 0 || --countdown != 0) return false;
+    countdown = lasts ? 1 : 0;
+    return true;
+  }
+
+  bool crashes() {
+    ++writes;
+    return hits(crash_write, false);
+  }
+
+  Result<> begin_write() {
+    if (crashes()) throw Crash{};
+    if (!hits(fail_write, fault_lasts)) return ok();
+    ++faults;
+    return Error{ErrorCode::kInternal, "this write was told to fail"};
+  }
+
+  void hold(const ServiceKey& key) {
+    for (const auto& entry : published())
+      if (entry.key == key) held_.push_back(entry.value);
+  }
+
+  // What packets meet in the slots of a service value: `unset_is_fine` where it is no longer published.
+  void look_at(const sl_service& value, bool unset_is_fine, const std::string& whose) const {
+    const auto meets = [&](uint32_t id) {
+      if (id == 0) return true;
+      const sl_backend& entry = tables_.backends()[id];
+      return entry.state == SL_BACKEND_UNSET ? unset_is_fine : entry.service_id == value.id;
+    };
+    for (uint32_t i = value.ring_base; i <= value.ring_base + value.ring_mask; ++i) {
+      const uint32_t slot = tables_.ring()[i], origin = tables_.origin()[i];
+      ASSERT_TRUE(meets(slot & ~SL_SLOT_TRACKED)) << whose << ": slot " << i << " names " << slot;
+      ASSERT_TRUE((slot & SL_SLOT_TRACKED) == 0 || meets(origin))
+          << whose << ": origin " << i << " is " << origin;
+    }
+  }
+
+  void look() const {
+    if (testing::Test::HasFailure()) return;
+    for (const auto& [key, value] : published()) look_at(value, false, key.to_string());
+    for (const sl_service& value : held_) look_at(value, true, "a former value");
+    for (const auto& [key, flow] : tables_.flows) {
+      const sl_backend& entry = tables_.backends()[flow.backend];
+      ASSERT_TRUE(entry.state == SL_BACKEND_UNSET || entry.service_id == flow.service_id)
+          << "a flow was given to a stranger, backend " << flow.backend;
+    }
+  }
+
+  void expect_unused(uint32_t id) const {
+    EXPECT_FALSE(leaving_.contains(id)) << "packets may still hold the former backend " << id;
+    const auto unnamed_in = [&](const sl_service& value) {
+      for (uint32_t i = value.ring_base; i <= value.ring_base + value.ring_mask; ++i)
+        if ((tables_.ring()[i] & ~SL_SLOT_TRACKED) == id || tables_.origin()[i] == id) return false;
+      return true;
+    };
+    for (const auto& [key, value] : published())
+      EXPECT_TRUE(unnamed_in(value)) << key.to_string() << " names " << id;
+    for (const sl_service& value : held_) EXPECT_TRUE(unnamed_in(value)) << "a former value names " << id;
+    EXPECT_TRUE(std::none_of(tables_.flows.begin(), tables_.flows.end(),
+                             [&](const auto& flow) { return flow.second.backend == id; }))
+        << "a flow still names the former backend " << id;
+  }
+
+  FakePort& tables_;
+  std::vector<sl_service> held_;  // former values that packets may still work with
+  std::set<uint32_t> leaving_;    // backends that packets may still believe alive
+  uint32_t late_flows_ = 0;
+};
+
+}  // namespace sluice::test
