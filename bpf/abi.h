@@ -122,7 +122,10 @@ struct sl_counter {
 };
 SL_ASSERT(sizeof(struct sl_counter) == 16);
 
-/* ---- flows: one LRU hash; only flows of tracked slots and of SL_SERVICE_TRACK_ALL services are in it ---- */
+/* ---- flows_tcp, flows_udp: LRU hashes; only flows of tracked slots and of SL_SERVICE_TRACK_ALL services are in them.
+ * UDP, where that is the rule and anybody can make flows, must not push out the TCP flows that a change put at risk.
+ * ----
+ */
 
 struct sl_flow_key {
 	__be32 source[4]; /* IPv4 in the first word, the rest zero */
@@ -145,6 +148,7 @@ struct sl_flow {
 SL_ASSERT(sizeof(struct sl_flow) == 24);
 
 #define SL_FLOW_SEEN_EVERY 1000000000ull  /* ns; a hit rewrites `seen` only when it is older than this */
+#define SL_FLOW_SYN_QUIET  5000000000ull  /* ns; a SYN after such a pause is no repeated one but a new flow's */
 #define SL_FLOW_UDP_IDLE   60000000000ull /* ns; a UDP flow that was silent for longer is over */
 
 /* ---- configuration, read-only data set before load; what is off costs nothing ---- */

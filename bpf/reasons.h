@@ -11,6 +11,7 @@
 /* clang-format off */
 #define SL_PASS_REASONS(X)                                                                         \
 	X(SL_PASS_NOT_IP,        "not_ip",         "not IPv4 or IPv6 (ARP, VLAN tag, ...)")        \
+	X(SL_PASS_GROUP,         "group",          "sent to a group of hosts (broadcast, multicast)")  \
 	X(SL_PASS_MALFORMED,     "malformed",      "headers that lie or are cut short")            \
 	X(SL_PASS_FRAGMENT,      "fragment",       "an IP fragment")                               \
 	X(SL_PASS_NOT_TCP_UDP,   "not_tcp_udp",    "another protocol than TCP or UDP")             \

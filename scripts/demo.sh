@@ -25,6 +25,8 @@ on() { "$here/lab.sh" run "$lab" "$@"; }
 sluice() { printf '  $ sluice %s\n' "$*"; "$SLUICE_BUILD/cli/sluice" "$@" | sed 's/^/    /'; }
 quietly() { "$SLUICE_BUILD/cli/sluice" "$@" >/dev/null; }
 traffic() { on client /usr/bin/python3 "$here/lab/traffic.py" "$@"; }
+# In the background: $! is the traffic's own process id.
+spawn_traffic() { exec "$here/lab.sh" run "$lab" client /usr/bin/python3 "$here/lab/traffic.py" "$@"; }
 
 results=$(mktemp -d)
 clean_up() {
@@ -79,7 +81,7 @@ traffic --count 400 --pause 0 >"$results/first.json"
 /usr/bin/python3 "$here/lab/spread.py" <"$results/first.json"
 
 say "5. Without a pause, and with 40 connections held open for 3 seconds each: b2 is drained, b3 drained and removed"
-traffic --seconds 12 --hold 20 --hold-seconds 3 >"$results/second.json" &
+spawn_traffic --seconds 12 --hold 20 --hold-seconds 3 >"$results/second.json" &
 traffic_pid=$!
 sleep 2
 sluice backend drain web 10.0.2.11

@@ -176,7 +176,7 @@ dir=/run/sl-lab-$name
 case $command in
   up) up "$@" ;;
   agent) agent "$@" ;;
-  run) in_host "$@" ;;
+  run) spawn_in_host "$@" ;;
   stop-agent) stop_agent ;;
   down) down ;;
   *) die "unknown command '$command'" ;;

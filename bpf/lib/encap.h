@@ -35,6 +35,7 @@ SL_INLINE void sl_finish_ipv4(const struct sl_packet *packet, struct iphdr *ip)
 	__be16 fragment = packet->is_v6 ? bpf_htons(0x4000) : packet->dont_fragment;
 	__be16 identification = fragment ? 0 : packet->identification ^ (__u16)(packet->hash >> 16);
 	__be32 entropy = (__be32)(packet->hash >> 32) & sl_config.entropy_mask4;
+	__be32 prebuilt;
 	__u64 sum = packet->backend->checksum;
 
 	ip->tos = packet->traffic_class;
@@ -46,9 +47,10 @@ SL_INLINE void sl_finish_ipv4(const struct sl_packet *packet, struct iphdr *ip)
 	sum += identification;
 	sum += fragment;
 	if (sl_config.entropy_mask4) {
-		/* The mask's bits are zero in the prebuilt source. */
+		prebuilt = ip->saddr;
 		ip->saddr |= entropy;
-		sum += (entropy & 0xffff) + (entropy >> 16);
+		sum += (~prebuilt & 0xffff) + (~prebuilt >> 16);
+		sum += (ip->saddr & 0xffff) + (ip->saddr >> 16);
 	}
 	ip->check = (__u16)~sl_checksum_fold(sum);
 }

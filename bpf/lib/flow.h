@@ -31,21 +31,26 @@ SL_INLINE bool sl_backend_is_alive(__u32 id)
 }
 
 /* Whether the entry still speaks for this packet's flow: it is the same service's, its backend lives, and it was not
- * silent for too long. UDP has no FIN: a port that is used again after the pause is another flow's.
+ * silent for too long. UDP has no FIN: a port that is used again after the pause is another flow's. So is a TCP
+ * port's whose SYN is no repeated one, and it must not go where new flows do not.
  */
-SL_INLINE bool sl_flow_holds(const struct sl_packet *packet, const struct sl_flow *flow, __u64 now)
+SL_INLINE bool sl_flow_holds(const struct sl_packet *packet, const struct sl_flow *flow, __u64 now, __u32 current)
 {
+	__s64 silent = (__s64)(now - flow->seen); /* below zero when another CPU has just seen the flow */
+
 	if (flow->service_id != packet->service->id)
 		return false;
-	if (packet->protocol == IPPROTO_UDP && now - flow->seen > SL_FLOW_UDP_IDLE)
+	if (packet->protocol == IPPROTO_UDP && silent > (__s64)SL_FLOW_UDP_IDLE)
+		return false;
+	if (packet->opens_flow && flow->backend != current && silent > (__s64)SL_FLOW_SYN_QUIET)
 		return false;
 	return sl_backend_is_alive(flow->backend);
 }
 
-/* The backend of a tracked flow. A hit wins while its backend lives. On a miss, a packet that opens a flow goes to
- * `current`; any other belongs to a flow older than the change and goes to `origin`. The decision is kept.
+/* The backend of a tracked flow. A hit wins while it holds. On a miss, a packet that opens a flow goes to `current`;
+ * any other belongs to a flow older than the change and goes to `origin`. The decision is kept.
  */
-SL_INLINE __u32 sl_flow_backend(const struct sl_packet *packet, __u32 current, __u32 origin)
+SL_INLINE __u32 sl_flow_backend_in(void *flows, const struct sl_packet *packet, __u32 current, __u32 origin)
 {
 	__u64 now = bpf_ktime_get_ns();
 	struct sl_flow_key key;
@@ -57,14 +62,21 @@ SL_INLINE __u32 sl_flow_backend(const struct sl_packet *packet, __u32 current, _
 	};
 
 	sl_flow_key(packet, &key);
-	hit = bpf_map_lookup_elem(&flows, &key);
-	if (hit && sl_flow_holds(packet, hit, now)) {
-		if (now - hit->seen > SL_FLOW_SEEN_EVERY)
+	hit = bpf_map_lookup_elem(flows, &key);
+	if (hit && sl_flow_holds(packet, hit, now, current)) {
+		if ((__s64)(now - hit->seen) > (__s64)SL_FLOW_SEEN_EVERY)
 			hit->seen = now;
 		return hit->backend;
 	}
 	flow.backend = !packet->opens_flow && sl_backend_is_alive(origin) ? origin : current;
 	if (flow.backend)
-		bpf_map_update_elem(&flows, &key, &flow, BPF_ANY);
+		bpf_map_update_elem(flows, &key, &flow, BPF_ANY);
 	return flow.backend;
+}
+
+SL_INLINE __u32 sl_flow_backend(const struct sl_packet *packet, __u32 current, __u32 origin)
+{
+	if (packet->protocol == IPPROTO_UDP)
+		return sl_flow_backend_in(&flows_udp, packet, current, origin);
+	return sl_flow_backend_in(&flows_tcp, packet, current, origin);
 }

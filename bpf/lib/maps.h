@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: GPL-2.0-only OR BSD-2-Clause
  *
  * The load balancer's maps. What they hold is described in abi.h; sizes here are placeholders that the agent
- * replaces before load. The agent is their only writer, except for counters and `flows`.
+ * replaces before load. The agent is their only writer, except for counters and flows.
  */
 #pragma once
 
@@ -53,7 +53,14 @@ struct {
 	__uint(max_entries, 1);
 	__type(key, struct sl_flow_key);
 	__type(value, struct sl_flow);
-} flows SEC(".maps");
+} flows_tcp SEC(".maps");
+
+struct {
+	__uint(type, BPF_MAP_TYPE_LRU_HASH);
+	__uint(max_entries, 1);
+	__type(key, struct sl_flow_key);
+	__type(value, struct sl_flow);
+} flows_udp SEC(".maps");
 
 struct {
 	__uint(type, BPF_MAP_TYPE_PERCPU_ARRAY);

@@ -92,9 +92,11 @@ SL_INLINE enum sl_reason sl_parse(struct xdp_md *ctx, struct sl_packet *packet)
 	packet->frame_size = packet->data_end - packet->data;
 	if ((void *)(eth + 1) > packet->data_end)
 		return SL_PASS_MALFORMED;
+	if (eth->h_proto != bpf_htons(ETH_P_IP) && eth->h_proto != bpf_htons(ETH_P_IPV6))
+		return SL_PASS_NOT_IP;
+	if (eth->h_dest[0] & 1)
+		return SL_PASS_GROUP;
 	if (eth->h_proto == bpf_htons(ETH_P_IP))
 		return sl_parse_ipv4(packet, (void *)(eth + 1));
-	if (eth->h_proto == bpf_htons(ETH_P_IPV6))
-		return sl_parse_ipv6(packet, (void *)(eth + 1));
-	return SL_PASS_NOT_IP;
+	return sl_parse_ipv6(packet, (void *)(eth + 1));
 }

@@ -3,8 +3,11 @@
 import random
 import threading
 import time
+from pathlib import Path
 
-from lab import ALL_KINDS, SERVICES, backend, wait_for
+import pytest
+
+from lab import ALL_KINDS, SERVICES, VIP4, VIP6, backend, wait_for
 
 PAUSE = 0.7  # seconds of traffic between changes
 
@@ -131,6 +134,48 @@ def test_the_agent_is_killed_in_the_middle_of_changes(lab):
     assert all(sorted(again[kind]) == ["b1", "b2", "b3"] for kind in again), again
     assert len(answers["held"]) > 1
     assert "repair or remove" not in lab.log.read_text()
+
+
+@pytest.mark.parametrize("vip", [VIP4, VIP6])
+def test_udp_flows_stay_on_their_backend(lab, vip):
+    """A datagram does not say that it begins a flow, so every flow is in the table."""
+    lab.add_services([backend(1), backend(2, 6)], ["udp4", "udp6"])
+    ports = range(27000, 27040)
+    before = lab.ask_from("udp", vip, 53, ports)
+    assert set(before.values()) == {"b1", "b2"}
+    for name in ("dns", "dns6"):
+        lab.sluice("backend", "add", name, backend(3), "--weight", "5")
+        lab.sluice("backend", "drain", name, backend(1))
+    assert lab.ask_from("udp", vip, 53, ports) == before
+    new = lab.ask_from("udp", vip, 53, range(27100, 27140))
+    assert set(new.values()) == {"b2", "b3"}
+
+
+def test_udp_without_flows_follows_the_ring(lab):
+    """And the ring moves as few as it can."""
+    lab.add_services([backend(1), backend(2)], ["udp4"], options=("--flows", "stateless"))
+    ports = range(27000, 27100)
+    before = lab.ask_from("udp", VIP4, 53, ports)
+    lab.sluice("backend", "add", "dns", backend(3))
+    after = lab.ask_from("udp", VIP4, 53, ports)
+    moved = {port: after[port] for port in ports if after[port] != before[port]}
+    assert 10 < len(moved) < 60 and set(moved.values()) == {"b3"}
+
+
+def test_many_changes_leave_nothing_behind_in_the_agent(lab):
+    lab.add_services([backend(1), backend(2)], ["udp4"])
+
+    def descriptors():
+        return len(list(Path(f"/proc/{lab.agent_pid()}/fd").iterdir()))
+
+    before = descriptors()
+    for _ in range(15):
+        lab.sluice("backend", "add", "dns", backend(3))
+        lab.sluice("backend", "drain", "dns", backend(3))
+        lab.sluice("backend", "del", "dns", backend(3))
+    wait_for(lambda: descriptors() <= before, "the descriptors are closed", 5)
+    assert [each["wanted"]["address"] for each in lab.service("dns")["backends"]] == [backend(1), backend(2)]
+    assert lab.json("show")["revision"] >= 45
 
 
 def test_a_service_is_deleted_and_added_while_others_run(lab):

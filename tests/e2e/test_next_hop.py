@@ -65,6 +65,34 @@ def test_a_backend_that_changes_its_mac_silently_is_followed_by_its_traffic(one_
     wait_until_answered(lab, seconds=5)
 
 
+def test_macs_that_the_kernel_forgets_are_asked_for_again_without_loss(lab):
+    lab.add_services([backend(1), backend(2, 6), backend(3)])
+    with lab.steady_traffic():
+        for _ in range(5):
+            lab.ip("lb", "neigh", "flush", "all")
+            time.sleep(0.2)
+
+
+def test_an_agent_that_starts_where_the_kernel_has_forgotten_the_macs_loses_nothing(lab):
+    """While no agent is there, nobody keeps the neighbours' entries fresh; the tables still have the MACs."""
+    lab.add_services([backend(1), backend(2, 6), backend(3)])
+    with lab.steady_traffic():
+        lab.stop_agent()
+        lab.ip("lb", "neigh", "flush", "all")
+        lab.agent()
+        time.sleep(0.5)
+
+
+def test_a_backend_that_is_added_gets_no_packet_before_its_mac_is_known(lab):
+    lab.add_services([backend(1)])
+    with lab.steady_traffic():
+        lab.ip("lb", "neigh", "flush", "all")
+        lab.each_service("add", backend(2))
+        lab.each_service("add", backend(3, 6))
+        time.sleep(0.3)
+    assert lab.reason("unresolved") == 0
+
+
 def test_a_fixed_next_hop_is_used_as_it_is_given(one_backend):
     lab = one_backend
     mac = json.loads(lab.ip("b1", "-j", "link", "show", "eth0").stdout)[0]["address"]
@@ -187,6 +215,25 @@ def test_a_backend_without_a_route_waits_for_one(lab):
     finally:
         lab.ip("lb", "route", "del", "10.77.0.0/24", check=False)
         lab.ip("b1", "address", "del", "10.77.0.11/32", "dev", "lo")
+        lab.renew_decap(1)
+
+
+def test_a_gateway_by_its_link_local_address(lab):
+    """As routers announce themselves in IPv6."""
+    shown = json.loads(lab.ip("b1", "-j", "address", "show", "eth0", "scope", "link").stdout)
+    gateway = shown[0]["addr_info"][0]["local"]
+    far = "2001:db8:77::11"
+    lab.ip("b1", "address", "add", f"{far}/128", "dev", "lo", "nodad")
+    lab.ip("lb", "route", "add", "2001:db8:77::/64", "via", gateway, "dev", "b1")
+    lab.renew_decap(1)
+    lab.add_services([far], ["udp4", "udp6"])
+    try:
+        for vip in (VIP4, VIP6):
+            wait_until_answered(lab, vip, seconds=5)
+        assert path(lab, "dns", far) == ("resolved", f"via {gateway} on b1")
+    finally:
+        lab.ip("lb", "route", "del", "2001:db8:77::/64")
+        lab.ip("b1", "address", "del", f"{far}/128", "dev", "lo")
         lab.renew_decap(1)
 
 

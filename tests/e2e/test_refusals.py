@@ -451,6 +451,36 @@ def test_no_state_file_that_is_whole(small):
 
 # --- a host that is not as it should be ---
 
+def test_a_full_disk(lab):
+    """A change that cannot be kept is not made."""
+    lab.stop_agent()
+    lab.detach()
+    shutil.rmtree(lab.state)
+    lab.state.mkdir()
+    lab.run("lb", "mount", "-t", "tmpfs", "-o", "size=64k", "sl-lab", lab.state)
+    try:
+        config = lab.directory / "small.yaml"
+        config.write_text("version: 1\ninterfaces: [eth0]\n" + SMALL)
+        lab.agent("--config", config)
+        lab.add_services([backend(1)], ["udp4"], options=("--ring", "1024"))
+        with contextlib.suppress(OSError), open(lab.state / "filler", "wb", buffering=0) as filler:
+            while True:
+                filler.write(bytes(512))
+        with nothing_changes(lab):
+            for _ in range(2):
+                refused = lab.try_sluice("backend", "add", "dns", backend(2))
+                assert refused.returncode == 1
+                assert "No space left on device" in refused.stderr and str(lab.state) in refused.stderr
+        (lab.state / "filler").unlink()
+        lab.sluice("backend", "add", "dns", backend(2))
+        lab.stop_agent()
+        lab.agent("--config", config)
+        assert len(lab.service("dns")["backends"]) == 2
+    finally:
+        lab.stop_agent()
+        lab.run("lb", "umount", lab.state)
+
+
 def test_an_agent_without_privileges(small, for_everyone, elsewhere):
     """Each thing that it may not do is named, one after the other."""
     lab, binary = small, for_everyone / "sluiced"

@@ -1,10 +1,11 @@
 """What survives the agent: its state, its choices, and the traffic while it is away."""
 
 import json
+import signal
 
 import pytest
 
-from lab import VIP4, VIP6, backend
+from lab import SLUICED, VIP4, VIP6, backend, wait_for
 
 PORTS = range(21000, 21048)
 
@@ -55,6 +56,36 @@ def test_state_and_choices_survive(lab, way):
     assert lab.config() == config
     assert lab.json("show")["revision"] == revision
     assert choices(lab) == chosen
+
+
+def test_every_load_balancer_of_a_fleet_chooses_alike(lab):
+    """Whatever order its backends were added in, and whatever was there before."""
+    def choices_after(order):
+        lab.fresh_agent()
+        lab.sluice("service", "add", "other", "tcp", f"{VIP4}:{1000 + order[0]}")
+        lab.sluice("service", "add", "dns", "udp", f"{VIP4}:53", "--flows", "stateless")
+        for n in order:
+            lab.sluice("backend", "add", "other", backend(n))
+            lab.sluice("backend", "add", "dns", backend(n), "--weight", str(n))
+        return lab.ask_from("udp", VIP4, 53, range(21000, 21100))
+
+    first = choices_after([1, 2, 3])
+    assert set(first.values()) == {"b1", "b2", "b3"}
+    assert choices_after([3, 1, 2]) == first
+
+
+def test_the_agent_ends_as_it_is_asked_to(lab):
+    """SIGTERM, as systemd sends it, and SIGINT: exit code 0, a word in the log, no socket left."""
+    for number in (signal.SIGTERM, signal.SIGINT):
+        lab.stop_agent()
+        with open(lab.log, "w") as log:
+            agent = lab.spawn("lb", SLUICED, "--interface", "eth0", "--bpffs", lab.bpffs, "--state-dir", lab.state,
+                              "--socket", lab.socket, stderr=log)
+        wait_for(lambda: lab.try_sluice("show").returncode == 0, "it serves")
+        agent.send_signal(number)
+        assert agent.wait(timeout=5) == 0
+        assert "stopped; packets keep flowing" in lab.log.read_text()
+        assert not lab.socket.exists()
 
 
 def test_counters_survive_a_restart(lab):

@@ -1,20 +1,22 @@
-// The packet tests' door to the real programs: one JSON object a line in, one out. It plans a configuration into
-// private tables exactly as the agent does, and runs frames through the loaded program.
+// The packet tests' door to the real programs: one JSON object a line in, one out. It plans a configuration
+// into private tables exactly as the agent does, and runs frames through the loaded program.
 //
 //   {"config": {...}, "path": {...}}  new tables and a new program; "path" is every backend's path
 //   {"apply": {...}}                  changes the configuration of the tables that are there
-//   {"run": "<hex>"}                  -> {"action": "tx", "frame": "<hex>"}; with "metadata": <bytes>, as if that much
+//   {"run": "<hex>"}                  -> {"action": "tx", "frame": "<hex>"}; with "metadata": <bytes>, as if
+//   that much
 //                                     stood before the frame and took room from new headers
-//   {"counters": true}                -> {"reasons": {...}, "backends": {"<service> <address>": [packets, bytes]}}
+//   {"counters": true}                -> {"reasons": {...}, "backends": {"<service> <address>": [packets,
+//   bytes]}}
 //   {"flows": true}                   -> {"flows": <entries>}
 //   {"state": {"service", "address", "state": <enum sl_backend_state>}}   as in the midst of a change
 //   {"slots": {"service", "id"}}      every slot of the ring names this backend id, which nothing may
 //   {"decap": ["<address>", ...]}     a new decap program with these tunnel ends
 //   {"unwrap": "<hex>"}, {"decap_counters": true}
 //
-// Where a request fails the answer is {"error": "<why>"}. A path is {"ifindex", "source_mac", "destination_mac", "mtu",
-// "source"}, each with a default but the last, or null for one that is not known; "path" may hold other paths by
-// backend address.
+// Where a request fails the answer is {"error": "<why>"}. A path is {"ifindex", "source_mac",
+// "destination_mac", "mtu", "source"}, each with a default but the last, or null for one that is not known;
+// "path" may hold other paths by backend address.
 #include <bpf/bpf.h>
 #include <bpf/libbpf.h>
 #include <fmt/format.h>
@@ -90,7 +92,8 @@ std::optional<dataplane::Path> path_from(const json& wanted) {
   path.source_mac = MacAddress::parse(wanted.value("source_mac", "02:00:00:00:00:01")).value();
   path.destination_mac = MacAddress::parse(wanted.value("destination_mac", "02:00:00:00:00:02")).value();
   path.mtu = wanted.value("mtu", 1600U);
-  if (wanted.contains("source")) path.source_address = IpAddress::parse(std::string(wanted["source"])).value();
+  if (wanted.contains("source"))
+    path.source_address = IpAddress::parse(std::string(wanted["source"])).value();
   return path;
 }
 
@@ -122,7 +125,8 @@ Result<json> Driver::configure(const json& request) {
   const json path = request.value("path", json::object());
   applier_.emplace(SLUICE_TRY(apply::Applier::take_over(
       *port_, config.limits,
-      [path](const IpAddress& backend, const std::optional<MacAddress>& next_hop) -> std::optional<dataplane::Path> {
+      [path](const IpAddress& backend,
+             const std::optional<MacAddress>& next_hop) -> std::optional<dataplane::Path> {
         const auto specific = path.find(backend.to_string());
         auto found = path_from(specific == path.end() ? path : *specific);
         if (found && next_hop) found->destination_mac = *next_hop;
@@ -135,10 +139,9 @@ Result<json> Driver::configure(const json& request) {
 }
 
 Result<json> Driver::counters() const {
-  constexpr std::array<const char*, SL_REASON_COUNT> kNames{
-      "ok",
+  constexpr std::array<const char*, SL_REASON_COUNT> kNames{"ok",
 #define SL_NAME(enumerator, name, text) name,
-      SL_PASS_REASONS(SL_NAME) SL_DROP_REASONS(SL_NAME)
+                                                            SL_PASS_REASONS(SL_NAME) SL_DROP_REASONS(SL_NAME)
 #undef SL_NAME
   };
   json reasons = json::object(), backends = json::object();
@@ -217,7 +220,8 @@ Result<json> Driver::handle(const json& request) {
   if (request.contains("decap")) {
     decap_ = std::make_unique<kernel::Decap>(SLUICE_TRY(kernel::Decap::open(std::nullopt)));
     std::vector<IpAddress> addresses;
-    for (const auto& text : request["decap"]) addresses.push_back(SLUICE_TRY(IpAddress::parse(std::string(text))));
+    for (const auto& text : request["decap"])
+      addresses.push_back(SLUICE_TRY(IpAddress::parse(std::string(text))));
     SLUICE_TRY(decap_->set_addresses(addresses));
     return json{{"ok", true}};
   }

@@ -1,7 +1,7 @@
 """What is not certainly for a service goes to the kernel, untouched (Driver.run checks that), with its reason."""
 
 import pytest
-from packet_frames import BACKEND, CLIENT, VIP, assert_forwarded, config, eth, network, packet, service, transport
+from packet_frames import BACKEND, BALANCER_MAC, CLIENT, VIP, assert_forwarded, config, eth, network, packet, service, transport
 from scapy.contrib.lldp import LLDPDU, LLDPDUChassisID, LLDPDUEndOfLLDPDU, LLDPDUPortID, LLDPDUTimeToLive
 from scapy.layers.inet import GRE, ICMP, IP, TCP, UDP
 from scapy.layers.inet6 import (
@@ -147,8 +147,8 @@ MALFORMED = {
     "ipv6-length-one-beyond-the-frame": raw(6, 6, TCP_BYTES, plen=41),
     "ipv6-length-greatest": raw(6, 6, TCP_BYTES, plen=65535),
     "ipv6-fragment-that-lies": raw(6, 44, TCP_BYTES, plen=41),
-    "ipv6-in-an-ipv4-frame": bytes(Ether(type=0x0800) / Raw(bytes(network(6) / transport()))),
-    "ipv4-in-an-ipv6-frame": bytes(Ether(type=0x86DD) / Raw(bytes(network(4) / transport()) + b"x" * 20)),
+    "ipv6-in-an-ipv4-frame": bytes(Ether(dst=BALANCER_MAC, type=0x0800) / Raw(bytes(network(6) / transport()))),
+    "ipv4-in-an-ipv6-frame": bytes(Ether(dst=BALANCER_MAC, type=0x86DD) / Raw(bytes(network(4) / transport()) + b"x" * 20)),
 }
 
 
@@ -207,3 +207,13 @@ def test_nothing_without_services_is_touched(driver):
     for family in (4, 6):
         for protocol in ("tcp", "udp"):
             assert driver.run(packet(family, protocol)).reason == "no_service"
+
+
+@pytest.mark.parametrize("family", [4, 6])
+@pytest.mark.parametrize("group", ["ff:ff:ff:ff:ff:ff", "01:00:5e:00:00:01", "33:33:00:00:00:01"])
+def test_a_frame_to_a_group_is_passed_even_if_it_names_a_vip(driver, family, group):
+    driver.configure(config(service(vip=VIP[family])))
+    frame = packet(family)
+    frame.dst = group
+    outcome = driver.run(frame)
+    assert (outcome.action, outcome.reason) == ("pass", "group")

@@ -108,7 +108,8 @@ TEST(Slots, OfAServiceThatTracksNothingAreAllStable) {
 
 TEST(Slots, AllBecomeTrackedWhereTheFlowTableStopsLeading) {
   const SlotChange made = change({1, 2, 0, 9}, {1, 2, 0, 9}, {1, 1, 1, 1}, {1, 2}, Tracking::kAllSlots);
-  EXPECT_EQ(made.slots.current, (Ring{1 | kT, 1 | kT, 1 | kT, 1 | kT})) << "the table may know flows of any slot";
+  EXPECT_EQ(made.slots.current, (Ring{1 | kT, 1 | kT, 1 | kT, 1 | kT}))
+      << "the table may know flows of any slot";
   EXPECT_EQ(made.slots.origin, (Ring{1, 2, 0, 1})) << "none and a dead one are nobody's origin";
 }
 

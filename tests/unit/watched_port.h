@@ -76,7 +76,12 @@ class WatchedPort final : public dataplane::Port {
     return ok();
   }
 
-  Result<> put_backend(uint32_t id, const sl_backend& entry) override {
+  Result<> put_backends(std::span<const dataplane::BackendEntry> entries) override {
+    for (const auto& [id, entry] : entries) SLUICE_TRY(put_one(id, entry));
+    return ok();
+  }
+
+  Result<> put_one(uint32_t id, const sl_backend& entry) {
     SLUICE_TRY(begin_write());
     const sl_backend before = tables_.backends()[id];
     if (before.state == SL_BACKEND_UNSET)

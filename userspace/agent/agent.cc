@@ -7,7 +7,6 @@
 
 #include <boost/asio/as_tuple.hpp>
 #include <boost/asio/co_spawn.hpp>
-#include <boost/asio/detached.hpp>
 #include <boost/asio/io_context.hpp>
 #include <boost/asio/posix/stream_descriptor.hpp>
 #include <boost/asio/signal_set.hpp>
@@ -52,9 +51,11 @@ class Agent {
 
   Result<> bring_up(const Options& options, InitialState initial);
   asio::awaitable<Result<nlohmann::json>> handle(Request request);
-  bool is_pending(const IpAddress& backend, const std::optional<MacAddress>& next_hop, const model::Defaults& defaults);
+  bool is_pending(const IpAddress& backend, const std::optional<MacAddress>& next_hop,
+                  const model::Defaults& defaults);
   void wait_for_neighbours(const model::Config& config);
-  asio::awaitable<void> wait_for_neighbour(IpAddress backend, std::optional<MacAddress> next_hop);
+  asio::awaitable<void> wait_for_neighbour(IpAddress backend, std::optional<MacAddress> next_hop,
+                                           Clock::time_point give_up);
   asio::awaitable<void> follow_routes();
   asio::awaitable<void> tick();
   asio::awaitable<void> feed_watchdog();
@@ -62,6 +63,7 @@ class Agent {
   Result<nlohmann::json> change(const Controller::Edit& edit);
   bool has_unresolved() const;
   void refresh_paths();
+  void check_attachments();
   void settle();
 
   asio::io_context context_{1};
@@ -94,13 +96,18 @@ Result<std::unique_ptr<Agent>> Agent::start(const Options& options) {
 
 Result<> Agent::bring_up(const Options& options, InitialState initial) {
   const model::Config config = initial.state.config;
-  server_.emplace(SLUICE_TRY(
-      Server::listen(context_, options.socket, [this](Request request) { return handle(std::move(request)); })));
+  server_.emplace(SLUICE_TRY(Server::listen(context_, options.socket,
+                                            [this](Request request) { return handle(std::move(request)); })));
   port_ = SLUICE_TRY(kernel::MapPort::open(config.limits, pins_.path()));
+  if (initial.hash_changes) {
+    spdlog::warn("hash_seed has changed: most connections find another backend now");
+    SLUICE_TRY(port_->erase_flows([](const sl_flow_key&, const sl_flow&) { return true; }));
+  }
   wait_for_neighbours(config);
   controller_.emplace(SLUICE_TRY(Controller::start(*port_, store_, paths_, std::move(initial.state))));
   const auto interfaces = SLUICE_TRY(find_interfaces(routes_, config));
   attachments_ = SLUICE_TRY(attach_interfaces(*port_, pins_, config, interfaces));
+  SLUICE_TRY(detach_interfaces(pins_, interfaces));  // those of an earlier configuration
 
   spdlog::info("sluiced {}: {} services from {}", kVersion, config.services.size(), initial.remark);
   for (const auto& attached : attachments_)
@@ -115,10 +122,14 @@ Result<> Agent::run() {
   signals.async_wait([this](const boost::system::error_code& error, int) {
     if (!error) context_.stop();
   });
-  asio::co_spawn(context_, server_->run(), asio::detached);
-  asio::co_spawn(context_, follow_routes(), asio::detached);
-  asio::co_spawn(context_, tick(), asio::detached);
-  asio::co_spawn(context_, feed_watchdog(), asio::detached);
+  // A task that ends with an exception ends the agent: half an agent that looks well is worse than a restart.
+  const auto on_end = [](const std::exception_ptr& failure) {
+    if (failure) std::rethrow_exception(failure);
+  };
+  asio::co_spawn(context_, server_->run(), on_end);
+  asio::co_spawn(context_, follow_routes(), on_end);
+  asio::co_spawn(context_, tick(), on_end);
+  asio::co_spawn(context_, feed_watchdog(), on_end);
   ::sd_notify(0, "READY=1");
   try {
     context_.run();
@@ -156,21 +167,24 @@ bool Agent::is_pending(const IpAddress& backend, const std::optional<MacAddress>
   return paths_.next_hop(backend, fixed).state == kernel::NextHopState::kNeighbourPending;
 }
 
-// Since nobody looks up a MAC while the agent is away, the kernel may have forgotten those that the tables hold; they
-// must not be overwritten with nothing. All are asked for together, so the dead ones cost one wait.
+// Since nobody looks up a MAC while the agent is away, the kernel may have forgotten those that the tables
+// hold; they must not be overwritten with nothing. All are asked for together, so the dead ones cost one
+// wait.
 void Agent::wait_for_neighbours(const model::Config& config) {
   const auto give_up = Clock::now() + kNeighbourWait;
   for (const auto& service : config.services)
-    for (const auto& backend : service.backends) is_pending(backend.address, backend.next_hop, config.defaults);
+    for (const auto& backend : service.backends)
+      is_pending(backend.address, backend.next_hop, config.defaults);
   for (const auto& service : config.services)
     for (const auto& backend : service.backends)
       while (is_pending(backend.address, backend.next_hop, config.defaults) && Clock::now() < give_up)
         std::this_thread::sleep_for(kNeighbourPoll);
 }
 
-// A new backend gets packets as soon as it is in the ring, so the kernel is given a moment to find its MAC first.
-asio::awaitable<void> Agent::wait_for_neighbour(IpAddress backend, std::optional<MacAddress> next_hop) {
-  const auto give_up = Clock::now() + kNeighbourWait;
+// A new backend gets packets as soon as it is in the ring, so the kernel is given a moment to find its MAC
+// first.
+asio::awaitable<void> Agent::wait_for_neighbour(IpAddress backend, std::optional<MacAddress> next_hop,
+                                                Clock::time_point give_up) {
   asio::steady_timer timer(context_);
   while (is_pending(backend, next_hop, controller_->wanted().defaults) && Clock::now() < give_up) {
     timer.expires_after(kNeighbourPoll);
@@ -181,22 +195,30 @@ asio::awaitable<void> Agent::wait_for_neighbour(IpAddress backend, std::optional
 asio::awaitable<Result<nlohmann::json>> Agent::handle(Request request) {
   if (std::holds_alternative<GetStatus>(request)) co_return status();
   if (std::holds_alternative<GetConfig>(request)) co_return model::encode(controller_->wanted());
+  const auto give_up = Clock::now() + kNeighbourWait;
+  model::Config trial = controller_->wanted();
   if (const auto* add = std::get_if<AddService>(&request)) {
-    for (const auto& backend : add->service.backends) co_await wait_for_neighbour(backend.address, backend.next_hop);
+    if (const Result<> fits = model::add_service(trial, add->service); !fits.ok()) co_return fits.error();
+    for (const auto& backend : add->service.backends)
+      co_await wait_for_neighbour(backend.address, backend.next_hop, give_up);
     co_return change([&](model::Config& config) { return model::add_service(config, add->service); });
   }
   if (const auto* gone = std::get_if<DeleteService>(&request))
     co_return change([&](model::Config& config) { return model::delete_service(config, gone->name); });
   if (const auto* add = std::get_if<AddBackend>(&request)) {
-    co_await wait_for_neighbour(add->backend.address, add->backend.next_hop);
-    co_return change([&](model::Config& config) { return model::add_backend(config, add->service, add->backend); });
+    if (const Result<> fits = model::add_backend(trial, add->service, add->backend); !fits.ok())
+      co_return fits.error();
+    co_await wait_for_neighbour(add->backend.address, add->backend.next_hop, give_up);
+    co_return change(
+        [&](model::Config& config) { return model::add_backend(config, add->service, add->backend); });
   }
   if (const auto* edit = std::get_if<ChangeBackend>(&request))
     co_return change([&](model::Config& config) {
       return model::change_backend(config, edit->service, edit->address, edit->change);
     });
   const auto& gone = std::get<DeleteBackend>(request);
-  co_return change([&](model::Config& config) { return model::delete_backend(config, gone.service, gone.address); });
+  co_return change(
+      [&](model::Config& config) { return model::delete_backend(config, gone.service, gone.address); });
 }
 
 // --- what happens by itself ---
@@ -207,6 +229,29 @@ void Agent::refresh_paths() {
     spdlog::error("paths to backends: {}", changed.error().message);
   else if (*changed != 0)
     spdlog::info("paths of {} backends changed", *changed);
+}
+
+// Somebody took the program off, or the interface went and came back: without this the node would look well
+// and balance nothing.
+void Agent::check_attachments() {
+  for (auto& attached : attachments_) {
+    const auto link = routes_.link(attached.interface.name);
+    if (link.ok() && is_attached(pins_, {attached.interface.name, link->ifindex})) continue;
+    const std::string before = attached.remark;
+    attached.native = attached.shared = false;
+    attached.remark = "not attached: the interface is gone";
+    if (link.ok()) {
+      auto again =
+          attach_interfaces(*port_, pins_, controller_->wanted(), {{attached.interface.name, link->ifindex}});
+      if (again.ok()) {
+        attached = std::move(again->front());
+        spdlog::warn("{}: Sluice's program was gone; attached again", attached.interface.name);
+        continue;
+      }
+      attached.remark = "not attached: " + again.error().message;
+    }
+    if (attached.remark != before) spdlog::error("{}: {}", attached.interface.name, attached.remark);
+  }
 }
 
 void Agent::settle() {
@@ -245,6 +290,7 @@ asio::awaitable<void> Agent::tick() {
     const auto [error] = co_await timer.async_wait(kAwait);
     if (error) co_return;
     controller_->sample_rates();
+    check_attachments();
     if (count % kTicksPerFullRefresh == 0 || has_unresolved()) refresh_paths();
     if (count % kTicksPerSettle == 0) settle();
   }
@@ -278,7 +324,8 @@ Result<> detach(const Options& options) {
   if (names.ok() && !names->empty())
     spdlog::info("detached from {}", fmt::join(*names, ", "));
   else
-    spdlog::info("Sluice was on no interface");
+    spdlog::info("no program of the tables in {} was on an interface ('ip link' shows programs of others)",
+                 options.bpffs);
   return ok();
 }
 

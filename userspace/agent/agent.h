@@ -1,5 +1,6 @@
-// The agent: one thread, one event loop. It takes over what is in the kernel, makes the desired state true, attaches
-// the interfaces, and from then on follows the API, the kernel's routes and neighbours, and the clock.
+// The agent: one thread, one event loop. It takes over what is in the kernel, makes the desired state true,
+// attaches the interfaces, and from then on follows the API, the kernel's routes and neighbours, and the
+// clock.
 #pragma once
 
 #include "agent/options.h"

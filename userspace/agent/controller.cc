@@ -35,6 +35,7 @@ Result<Controller> Controller::start(dataplane::Port& port, const StateStore& st
       [&paths](const IpAddress& backend, const std::optional<MacAddress>& next_hop) {
         return paths.path_to(backend, next_hop);
       }));
+  SLUICE_TRY(applier.preview(initial.config));
   SLUICE_TRY(store.save(initial));
   SLUICE_TRY(applier.apply(initial.config));
   return Controller(port, store, paths, std::move(applier), std::move(initial));
@@ -46,15 +47,21 @@ Result<api::Changed> Controller::change(const Edit& edit) {
   if (next.config == state_.config) return api::Changed{state_.revision, 0, 0, 0};
   ++next.revision;
   SLUICE_TRY(applier_.preview(next.config));
-  SLUICE_TRY(store_->save(next));
-
+  if (Result<> saved = store_->save(next); !saved.ok()) {
+    // It may be half done: put back what is true.
+    const auto undone = store_->save(state_);
+    Error error = std::move(saved).error();
+    if (!undone.ok()) error.message += "; nothing was changed, but the state on disk may say otherwise";
+    return error;
+  }
   Result<std::vector<plan::Forecast>> applied = applier_.apply(next.config);
   if (!applied.ok()) {
     Error error = std::move(applied).error();
     const auto taken_back = applier_.apply(state_.config);
     if (!taken_back.ok()) error.message += "; and going back failed: " + taken_back.error().message;
     const auto saved = store_->save(state_);
-    if (!saved.ok()) error.message += "; and the state on disk is ahead of the kernel: " + saved.error().message;
+    if (!saved.ok())
+      error.message += "; and the state on disk is ahead of the kernel: " + saved.error().message;
     return error;
   }
   state_ = std::move(next);
@@ -81,6 +88,17 @@ void Controller::sample_rates() {
   if (counters.ok()) reason_rates_.sample(reasons, *counters, now);
 }
 
+// The next hop is known, and yet the backend takes no packets.
+std::string Controller::why_not_up(const model::Backend& backend, const kernel::NextHop& hop) const {
+  const auto path =
+      paths_->path_to(backend.address, backend.next_hop ? backend.next_hop : state_.config.defaults.next_hop);
+  if (path && dataplane::outer_source(backend.address.family, state_.config.encapsulation, *path))
+    return hop.interface +
+           " does not take redirected packets: it is gone, or more than 256 interfaces are in use";
+  return backend.address.family == Family::kV4 ? "no IPv4 address to send from: set encapsulation.source4"
+                                               : "no IPv6 address to send from: set encapsulation.source6";
+}
+
 Result<api::ServiceStatus> Controller::service_status(const model::Service& service) const {
   api::ServiceStatus status;
   status.wanted = service;
@@ -97,7 +115,8 @@ Result<api::ServiceStatus> Controller::service_status(const model::Service& serv
   for (const auto& backend : service.backends) {
     const auto found = placed->backends.find(backend.address);
     if (found == placed->backends.end()) {  // a change failed, and so did going back
-      status.backends.push_back({backend, 0, 0, api::PathState::kUnresolved, "not in the kernel's tables", {}});
+      status.backends.push_back(
+          {backend, 0, 0, api::PathState::kUnresolved, "not in the kernel's tables", {}});
       continue;
     }
     const uint32_t id = found->second;
@@ -106,13 +125,10 @@ Result<api::ServiceStatus> Controller::service_status(const model::Service& serv
     const bool is_up = port_->backends()[id].state == SL_BACKEND_UP;
     const kernel::NextHop& hop = paths_->next_hop(backend.address, fixed);
     std::string detail = hop.detail;
-    if (!is_up && hop.state == kernel::NextHopState::kResolved)
-      detail = backend.address.family == Family::kV4
-                   ? "no IPv4 address to send from: set encapsulation.source4"
-                   : "no IPv6 address to send from: set encapsulation.source6";
+    if (!is_up && hop.state == kernel::NextHopState::kResolved) detail = why_not_up(backend, hop);
     status.backends.push_back({backend, id, slots[id],
-                               is_up ? api::PathState::kResolved : api::PathState::kUnresolved, std::move(detail),
-                               backend_rates_.traffic(id, counters.front())});
+                               is_up ? api::PathState::kResolved : api::PathState::kUnresolved,
+                               std::move(detail), backend_rates_.traffic(id, counters.front())});
     add(status.traffic, status.backends.back().traffic);
   }
   return status;
@@ -138,7 +154,8 @@ Result<std::vector<api::ReasonStatus>> Controller::reasons() const {
   const auto counters = SLUICE_TRY(port_->reason_counters());
   std::vector<api::ReasonStatus> all;
   for (const auto& [reason, name, text] : kReasons)
-    all.push_back({name, text, reason >= SL_REASON_FIRST_DROP, reason_rates_.traffic(reason, counters[reason])});
+    all.push_back(
+        {name, text, reason >= SL_REASON_FIRST_DROP, reason_rates_.traffic(reason, counters[reason])});
   return all;
 }
 

@@ -1,6 +1,6 @@
-// Where a change becomes true: edits the desired state, sees that it can be done, writes it to disk, then brings
-// the data plane to it. A change that fails at any point leaves desired state, disk and data plane as they were, or
-// says what it could not take back.
+// Where a change becomes true: edits the desired state, sees that it can be done, writes it to disk, then
+// brings the data plane to it. A change that fails at any point leaves desired state, disk and data plane as
+// they were, or says what it could not take back.
 //
 // One thread; every call runs to its end.
 #pragma once
@@ -38,8 +38,13 @@ class Controller {
  private:
   Controller(dataplane::Port& port, const StateStore& store, PathTable& paths, apply::Applier applier,
              StoredState state)
-      : port_(&port), store_(&store), paths_(&paths), applier_(std::move(applier)), state_(std::move(state)) {}
+      : port_(&port),
+        store_(&store),
+        paths_(&paths),
+        applier_(std::move(applier)),
+        state_(std::move(state)) {}
 
+  std::string why_not_up(const model::Backend& backend, const kernel::NextHop& hop) const;
   Result<api::ServiceStatus> service_status(const model::Service& service) const;
 
   dataplane::Port* port_;

@@ -17,7 +17,8 @@ Result<std::optional<std::string>> read_config_file(const Options& options) {
   const std::string path = options.config_path.value_or(kDefaultConfig);
   Result<std::optional<std::string>> text = read_file(path);
   if (!text.ok()) return std::move(text).error().within("the configuration");
-  if (!text->has_value() && options.config_path) return system_error("read the configuration " + path, ENOENT);
+  if (!text->has_value() && options.config_path)
+    return system_error("read the configuration " + path, ENOENT);
   return text;
 }
 
@@ -26,7 +27,8 @@ Result<std::optional<std::string>> read_config_file(const Options& options) {
 Result<InitialState> initial_state(const Options& options, const StateStore& store) {
   StateStore::Loaded stored = SLUICE_TRY(store.load());
   if (!stored.warning.empty()) spdlog::warn("{}", stored.warning);
-  InitialState initial{stored.state.value_or(StoredState{}), stored.state ? "the stored state" : "nothing stored"};
+  InitialState initial{stored.state.value_or(StoredState{}),
+                       stored.state ? "the stored state" : "nothing stored", false};
   model::Config& config = initial.state.config;
 
   if (const auto text = SLUICE_TRY(read_config_file(options))) {
@@ -35,6 +37,8 @@ Result<InitialState> initial_state(const Options& options, const StateStore& sto
     const std::string digest = fmt::format("{:016x}", fnv1a64(*text));
     const bool takes_services = document.declares_services && digest != initial.state.file_digest;
     if (!takes_services) document.config.services = std::move(config.services);
+    initial.hash_changes =
+        stored.state && stored.state->config.defaults.hash_seed != document.config.defaults.hash_seed;
     config = std::move(document.config);
     initial.state.file_digest = digest;
     initial.remark = takes_services ? path : path + " and services from " + initial.remark;
@@ -44,9 +48,10 @@ Result<InitialState> initial_state(const Options& options, const StateStore& sto
     for (const auto& name : options.interfaces) config.interfaces.push_back({name, model::XdpMode::kAuto});
   }
   if (config.interfaces.empty())
-    return Error{ErrorCode::kInvalid,
-                 fmt::format("no interface to attach to: name one under 'interfaces:' in {}, or with --interface",
-                             options.config_path.value_or(kDefaultConfig))};
+    return Error{
+        ErrorCode::kInvalid,
+        fmt::format("no interface to attach to: name one under 'interfaces:' in {}, or with --interface",
+                    options.config_path.value_or(kDefaultConfig))};
   SLUICE_TRY(model::validate(config));
   return initial;
 }

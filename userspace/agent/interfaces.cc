@@ -20,9 +20,16 @@ Result<kernel::XdpSource> source_without_program(const kernel::PinDirectory& pin
   return kernel::XdpSource{kProgram, *id, nullptr};
 }
 
+model::XdpMode mode_of(const model::Config& config, const std::string& name) {
+  for (const auto& interface : config.interfaces)
+    if (interface.name == name) return interface.xdp;
+  return model::XdpMode::kAuto;
+}
+
 }  // namespace
 
-Result<std::vector<kernel::Interface>> find_interfaces(kernel::RouteSocket& routes, const model::Config& config) {
+Result<std::vector<kernel::Interface>> find_interfaces(kernel::RouteSocket& routes,
+                                                       const model::Config& config) {
   std::vector<kernel::Interface> found;
   for (const auto& wanted : config.interfaces) {
     auto link = routes.link(wanted.name);
@@ -46,11 +53,9 @@ Result<std::vector<kernel::Attachment>> attach_interfaces(const kernel::MapPort&
     program.emplace(SLUICE_TRY(kernel::Program::open(port, program_config)));
     return program->object();
   };
-  SLUICE_TRY(detach_interfaces(pins, interfaces));
-
   std::vector<kernel::Attachment> attached;
   for (size_t i = 0; i < interfaces.size(); ++i) {
-    auto attachment = kernel::attach_xdp(source, interfaces[i], config.interfaces[i].xdp);
+    auto attachment = kernel::attach_xdp(source, interfaces[i], mode_of(config, interfaces[i].name));
     if (attachment.ok()) {
       attached.push_back(std::move(attachment).value());
       continue;
@@ -64,6 +69,11 @@ Result<std::vector<kernel::Attachment>> attach_interfaces(const kernel::MapPort&
     return failed;
   }
   return attached;
+}
+
+bool is_attached(const kernel::PinDirectory& pins, const kernel::Interface& interface) {
+  const auto source = source_without_program(pins);
+  return source.ok() && kernel::is_on(*source, interface);
 }
 
 Result<std::vector<std::string>> detach_interfaces(const kernel::PinDirectory& pins,

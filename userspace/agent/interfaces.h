@@ -12,16 +12,19 @@
 namespace sluice::agent {
 
 // The wanted interfaces as the kernel knows them. kUnavailable: one of them does not exist.
-Result<std::vector<kernel::Interface>> find_interfaces(kernel::RouteSocket& routes, const model::Config& config);
+Result<std::vector<kernel::Interface>> find_interfaces(kernel::RouteSocket& routes,
+                                                       const model::Config& config);
 
-// Attaches to all, and takes earlier instances off any other interface. When one cannot be attached, those that were
-// attached anew are taken off again.
+// Attaches to these. When one cannot be attached, those that were attached anew are taken off again.
 Result<std::vector<kernel::Attachment>> attach_interfaces(const kernel::MapPort& port,
                                                           const kernel::PinDirectory& pins,
                                                           const model::Config& config,
                                                           const std::vector<kernel::Interface>& interfaces);
 
-// Takes the program off every interface of this network namespace but these; returns the names of those it was on.
+bool is_attached(const kernel::PinDirectory& pins, const kernel::Interface& interface);
+
+// Takes the program off every interface of this network namespace but these; returns the names of those it
+// was on.
 Result<std::vector<std::string>> detach_interfaces(const kernel::PinDirectory& pins,
                                                    const std::vector<kernel::Interface>& except);
 

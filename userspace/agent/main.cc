@@ -6,6 +6,7 @@
 
 #include <cstdio>
 #include <cstdlib>
+#include <exception>
 
 #include "agent/agent.h"
 
@@ -19,8 +20,12 @@ int main(int argc, char** argv) {
   logger->set_level(spdlog::level::from_str(options.log_level));
   spdlog::set_default_logger(std::move(logger));
 
-  const auto done = options.detach ? sluice::agent::detach(options) : sluice::agent::run(options);
-  if (done.ok()) return 0;
-  spdlog::error("{}", done.error().message);
+  try {
+    const auto done = options.detach ? sluice::agent::detach(options) : sluice::agent::run(options);
+    if (done.ok()) return 0;
+    spdlog::error("{}", done.error().message);
+  } catch (const std::exception& failure) {  // of a library, out of memory say: nothing of ours throws
+    spdlog::critical("{}", failure.what());
+  }
   return 1;
 }

@@ -15,7 +15,7 @@ struct Options {
   std::optional<std::string> config_path;  // unset: kDefaultConfig, if there is one
   std::string state_directory = "/var/lib/sluice";
   std::string socket = api::kDefaultSocket;
-  std::string bpffs = "/sys/fs/bpf";  // a mounted bpffs
+  std::string bpffs = "/sys/fs/bpf";    // a mounted bpffs
   std::vector<std::string> interfaces;  // instead of the configuration's
   std::string log_level = "info";
   bool detach = false;  // remove Sluice from the kernel and exit

@@ -16,7 +16,8 @@ const kernel::NextHop& PathTable::next_hop(const IpAddress& backend, const std::
   return known->second;
 }
 
-std::optional<dataplane::Path> PathTable::path_to(const IpAddress& backend, const std::optional<MacAddress>& fixed) {
+std::optional<dataplane::Path> PathTable::path_to(const IpAddress& backend,
+                                                  const std::optional<MacAddress>& fixed) {
   const kernel::NextHop& hop = next_hop(backend, fixed);
   const bool is_asked_again =
       hop.state == kernel::NextHopState::kNeighbourPending && !hop.destination_mac.is_zero();

@@ -1,5 +1,5 @@
-// What is known of the paths to backends: asked of the kernel once, remembered until something may have changed.
-// One thread.
+// What is known of the paths to backends: asked of the kernel once, remembered until something may have
+// changed. One thread.
 #pragma once
 
 #include <map>
@@ -16,13 +16,15 @@ class PathTable {
   explicit PathTable(kernel::RouteSocket& routes) : routes_(&routes) {}
 
   const kernel::NextHop& next_hop(const IpAddress& backend, const std::optional<MacAddress>& fixed);
-  // nullopt unless the next hop is resolved. While the kernel asks again for a MAC that it has forgotten, the last
-  // one stands: packets must not be lost for a question that nearly always has the same answer.
+  // nullopt unless the next hop is resolved. While the kernel asks again for a MAC that it has forgotten, the
+  // last one stands: packets must not be lost for a question that nearly always has the same answer.
   std::optional<dataplane::Path> path_to(const IpAddress& backend, const std::optional<MacAddress>& fixed);
 
   // Everything is to be asked again.
   void forget() { known_.clear(); }
-  void ask_again(const IpAddress& backend, const std::optional<MacAddress>& fixed) { known_.erase({backend, fixed}); }
+  void ask_again(const IpAddress& backend, const std::optional<MacAddress>& fixed) {
+    known_.erase({backend, fixed});
+  }
 
  private:
   using Question = std::pair<IpAddress, std::optional<MacAddress>>;

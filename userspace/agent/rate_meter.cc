@@ -13,7 +13,8 @@ void RateMeter::sample(const std::vector<uint32_t>& ids, const std::vector<sl_co
     if (before == entries_.end() || seconds <= 0 || counters[i].packets < before->second.last.packets ||
         counters[i].bytes < before->second.last.bytes)
       continue;
-    entry.packets_per_second = static_cast<double>(counters[i].packets - before->second.last.packets) / seconds;
+    entry.packets_per_second =
+        static_cast<double>(counters[i].packets - before->second.last.packets) / seconds;
     entry.bytes_per_second = static_cast<double>(counters[i].bytes - before->second.last.bytes) / seconds;
   }
   entries_ = std::move(next);

@@ -1,4 +1,5 @@
-// Turns counters that only grow into rates: packets and bytes a second between the last two samples. One thread.
+// Turns counters that only grow into rates: packets and bytes a second between the last two samples. One
+// thread.
 #pragma once
 
 #include <chrono>

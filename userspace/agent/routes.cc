@@ -11,7 +11,9 @@
 namespace sluice::agent {
 namespace {
 
-Error bad(ErrorCode code, std::string message) { return Error{code, std::move(message)}; }
+Error bad(ErrorCode code, std::string message) {
+  return Error{code, std::move(message)};
+}
 
 // RFC 3986 section 2.1; nullopt for a broken escape.
 std::optional<std::string> percent_decoded(std::string_view text) {
@@ -45,7 +47,9 @@ Result<std::vector<std::string>> path_of(std::string_view target) {
   return path;
 }
 
-Result<nlohmann::json> json_of(std::string_view body) { return model::parse_json_value(body, "request body"); }
+Result<nlohmann::json> json_of(std::string_view body) {
+  return model::parse_json_value(body, "request body");
+}
 
 Error wrong_method(std::string_view method, std::string_view target) {
   return bad(ErrorCode::kUnsupported, fmt::format("{} does not take {}", target, method));
@@ -78,7 +82,8 @@ Result<Request> collection_request(std::string_view method, std::string_view tar
 }  // namespace
 
 Result<Request> parse_request(std::string_view method, std::string_view target, std::string_view body) {
-  if (target.empty() || target.front() != '/') return bad(ErrorCode::kInvalid, "the request's path has no '/' in front");
+  if (target.empty() || target.front() != '/')
+    return bad(ErrorCode::kInvalid, "the request's path has no '/' in front");
   const auto path = SLUICE_TRY(path_of(target));
   if (path.size() >= 2 && path[0] == "v1" && path[1] == "services")
     return collection_request(method, target, body, path);

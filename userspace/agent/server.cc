@@ -27,10 +27,12 @@ constexpr auto kAwait = asio::as_tuple(asio::use_awaitable);
 
 using Response = http::response<http::string_body>;
 
-Response make_response(const Result<nlohmann::json>& result, bool created, unsigned version, bool keep_alive) {
+Response make_response(const Result<nlohmann::json>& result, bool created, unsigned version,
+                       bool keep_alive) {
   const unsigned failed = result.ok() ? 0 : api::http_status(result.error().code);
-  Response response(result.ok() ? (created ? http::status::created : http::status::ok) : http::int_to_status(failed),
-                    version);
+  Response response(
+      result.ok() ? (created ? http::status::created : http::status::ok) : http::int_to_status(failed),
+      version);
   response.set(http::field::content_type, "application/json");
   response.keep_alive(keep_alive);
   const nlohmann::json body = result.ok() ? *result : api::encode(result.error());
@@ -56,13 +58,21 @@ Result<Server> Server::listen(asio::io_context& context, const std::string& path
     return Error{ErrorCode::kInvalid, fmt::format("socket {}: the path is longer than {} bytes", path,
                                                   sizeof(sockaddr_un::sun_path) - 1)};
   if (somebody_answers(context, path))
-    return Error{ErrorCode::kExists, fmt::format("another agent answers on {}: stop it first, or give this one a "
-                                                 "--socket, --state-dir and --bpffs of its own",
-                                                 path)};
+    return Error{ErrorCode::kExists,
+                 fmt::format("another agent answers on {}: stop it first, or give this one a "
+                             "--socket, --state-dir and --bpffs of its own",
+                             path)};
   struct stat there {};
   if (::lstat(path.c_str(), &there) == 0 && !S_ISSOCK(there.st_mode))
-    return Error{ErrorCode::kExists, fmt::format("{} is there and is no socket: give another --socket", path)};
-  ::unlink(path.c_str());
+    return Error{ErrorCode::kExists,
+                 fmt::format("{} is there and is no socket: give another --socket", path)};
+  struct stat present {};
+  if (::lstat(path.c_str(), &present) == 0) {
+    if (!S_ISSOCK(present.st_mode))
+      return Error{ErrorCode::kExists,
+                   fmt::format("{} is there and is no socket: name another with --socket", path)};
+    ::unlink(path.c_str());
+  }
   Protocol::acceptor acceptor(context);
   boost::system::error_code error;
   const mode_t before = ::umask(0117);  // 0660 from the first moment on
@@ -114,7 +124,8 @@ asio::awaitable<void> Server::serve(Protocol::socket socket) {
     unsigned version = 11;
     if (read_error) {
       keep_alive = false;
-      result = Error{ErrorCode::kInvalid, "the request is not HTTP as this API takes it: " + read_error.message()};
+      result =
+          Error{ErrorCode::kInvalid, "the request is not HTTP as this API takes it: " + read_error.message()};
     } else {
       const auto& message = parser.get();
       keep_alive = message.keep_alive();

@@ -1,7 +1,8 @@
 // The API server: HTTP/1.1 on a Unix socket, one coroutine a connection, all on the agent's thread.
 //
 // A client that is slow, silent or sends too much costs one connection until its time is up, never the agent.
-// The socket is readable and writable by its owner and group only: who may open it may change the load balancer.
+// The socket is readable and writable by its owner and group only: who may open it may change the load
+// balancer.
 #pragma once
 
 #include <boost/asio/awaitable.hpp>
@@ -24,8 +25,8 @@ class Server {
   // How long a client may take to send a request, to read the answer, or to be silent in between.
   static constexpr std::chrono::seconds kPatience{30};
 
-  // Binds and listens. A socket file that nobody answers on is replaced; kExists: an agent answers on it, or the path
-  // is that of another kind of file.
+  // Binds and listens. A socket file that nobody answers on is replaced; kExists: an agent answers on it, or
+  // the path is that of another kind of file.
   static Result<Server> listen(boost::asio::io_context& context, const std::string& path, Handler handler,
                                std::chrono::milliseconds patience = kPatience);
   ~Server();
@@ -38,7 +39,10 @@ class Server {
  private:
   using Protocol = boost::asio::local::stream_protocol;
   Server(Protocol::acceptor acceptor, std::string path, Handler handler, std::chrono::milliseconds patience)
-      : acceptor_(std::move(acceptor)), path_(std::move(path)), handler_(std::move(handler)), patience_(patience) {}
+      : acceptor_(std::move(acceptor)),
+        path_(std::move(path)),
+        handler_(std::move(handler)),
+        patience_(patience) {}
 
   boost::asio::awaitable<void> serve(Protocol::socket socket);
 

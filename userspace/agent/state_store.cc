@@ -29,7 +29,8 @@ Result<StoredState> parse(const std::string& text, const std::string& path) {
   if (!json.is_object() || !json.contains("config")) return torn("cut short or not a state file");
   StoredState state;
   if (json.contains("revision") && json["revision"].is_number_unsigned()) state.revision = json["revision"];
-  if (json.contains("file_digest") && json["file_digest"].is_string()) state.file_digest = json["file_digest"];
+  if (json.contains("file_digest") && json["file_digest"].is_string())
+    state.file_digest = json["file_digest"];
   Result<model::Config> config = model::decode(json["config"]);
   if (!config.ok()) return std::move(config).error().within(path);
   state.config = std::move(config).value();
@@ -56,14 +57,20 @@ Result<StateStore> StateStore::open(const std::string& directory) {
   std::filesystem::create_directories(directory, error);
   if (error) return system_error("make the state directory " + directory, error.value());
   Fd lock(::open((directory + kLock).c_str(), O_RDWR | O_CREAT | O_CLOEXEC, 0600));
-  if (!lock) return system_error("lock the state directory " + directory, errno);
+  if (!lock) {
+    Error failed = system_error("lock the state directory " + directory, errno);
+    if (failed.code == ErrorCode::kPermission)
+      failed.message += " (needs root, or ownership of the directory)";
+    return failed;
+  }
   if (::flock(lock.get(), LOCK_EX | LOCK_NB) != 0) {
     char pid[16] = {};
     const ssize_t size = ::pread(lock.get(), pid, sizeof pid - 1, 0);
-    return Error{ErrorCode::kExists,
-                 fmt::format("another agent (process {}) holds {}: stop it first, or give this one a --state-dir, "
-                             "--socket and --bpffs of its own",
-                             size > 0 ? pid : "unknown", directory)};
+    return Error{
+        ErrorCode::kExists,
+        fmt::format("another agent (process {}) holds {}: stop it first, or give this one a --state-dir, "
+                    "--socket and --bpffs of its own",
+                    size > 0 ? pid : "unknown", directory)};
   }
   const std::string pid = std::to_string(::getpid());
   if (::ftruncate(lock.get(), 0) != 0 || ::pwrite(lock.get(), pid.data(), pid.size(), 0) < 0)
@@ -89,22 +96,24 @@ Result<StateStore::Loaded> StateStore::load() const {
     loaded.warning += state.error().message;
   }
   if (loaded.warning.empty()) return loaded;
-  return Error{ErrorCode::kInvalid,
-               fmt::format("no readable state in {} ({}): repair or remove its files", directory_, loaded.warning)};
+  return Error{ErrorCode::kInvalid, fmt::format("no readable state in {} ({}): repair or remove its files",
+                                                directory_, loaded.warning)};
 }
 
 Result<> StateStore::save(const StoredState& state) const {
   const nlohmann::json json{{"config", model::encode(state.config)},
                             {"revision", state.revision},
                             {"file_digest", state.file_digest}};
-  const std::string current = directory_ + kCurrent, previous = directory_ + kPrevious, aside = directory_ + kAside;
+  const std::string current = directory_ + kCurrent, previous = directory_ + kPrevious,
+                    aside = directory_ + kAside;
   SLUICE_TRY(write_whole(aside, json.dump(2) + "\n"));
   ::unlink(previous.c_str());
   if (::link(current.c_str(), previous.c_str()) != 0 && errno != ENOENT)
     return system_error("keep the previous state as " + previous, errno);
   if (::rename(aside.c_str(), current.c_str()) != 0) return system_error("replace " + current, errno);
   const Fd directory(::open(directory_.c_str(), O_RDONLY | O_DIRECTORY | O_CLOEXEC));
-  if (!directory || ::fsync(directory.get()) != 0) return system_error("write " + directory_ + " to disk", errno);
+  if (!directory || ::fsync(directory.get()) != 0)
+    return system_error("write " + directory_ + " to disk", errno);
   return ok();
 }
 

@@ -1,8 +1,8 @@
 // The desired state on disk, so that it survives restarts and power loss.
 //
-// A save is atomic: write aside, fsync, keep the old one as "previous", rename, fsync the directory. A load takes
-// the newest file that reads and validates, and says so when that is not the newest. One process at a time holds
-// the directory's lock.
+// A save is atomic: write aside, fsync, keep the old one as "previous", rename, fsync the directory. A load
+// takes the newest file that reads and validates, and says so when that is not the newest. One process at a
+// time holds the directory's lock.
 #pragma once
 
 #include <cstdint>

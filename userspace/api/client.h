@@ -13,8 +13,8 @@ class Client {
   explicit Client(std::string socket_path, std::chrono::milliseconds limit = std::chrono::seconds(30))
       : socket_path_(std::move(socket_path)), limit_(limit) {}
 
-  // kUnavailable: no agent answers on the socket; the message says what to do. kPermission: the socket may not be
-  // opened by this user. Errors of the agent come as it sent them.
+  // kUnavailable: no agent answers on the socket; the message says what to do. kPermission: the socket may
+  // not be opened by this user. Errors of the agent come as it sent them.
   Result<Status> status() const;
   Result<nlohmann::json> config() const;
   Result<Changed> add_service(const model::Service& service) const;
@@ -25,7 +25,8 @@ class Client {
   Result<Changed> delete_backend(const std::string& service, const IpAddress& address) const;
 
  private:
-  Result<nlohmann::json> call(std::string_view method, const std::string& target, const nlohmann::json* body) const;
+  Result<nlohmann::json> call(std::string_view method, const std::string& target,
+                              const nlohmann::json* body) const;
 
   std::string socket_path_;
   std::chrono::milliseconds limit_;

@@ -1,5 +1,6 @@
-// What the agent and its callers say to each other over HTTP and JSON on a Unix socket: requests and replies as
-// plain structs. The desired state itself is model::Config in model/codec.h's spelling; this adds what is observed.
+// What the agent and its callers say to each other over HTTP and JSON on a Unix socket: requests and replies
+// as plain structs. The desired state itself is model::Config in model/codec.h's spelling; this adds what is
+// observed.
 //
 //   GET    /v1/status                            Status
 //   GET    /v1/config                            model::Config as it is wanted now
@@ -10,8 +11,8 @@
 //   DELETE /v1/services/{name}/backends/{addr}   -> 200
 //
 // A change answers a Changed once it is in the kernel and on disk. Every failure answers
-// {"error": {"code": "<to_string(ErrorCode)>", "message": "..."}} with the status of http_status(), and has changed
-// nothing.
+// {"error": {"code": "<to_string(ErrorCode)>", "message": "..."}} with the status of http_status(), and has
+// changed nothing.
 #pragma once
 
 #include <nlohmann/json.hpp>
@@ -26,12 +27,12 @@
 namespace sluice::api {
 
 constexpr const char* kDefaultSocket = "/run/sluice/sluice.sock";
-constexpr size_t kMaxBodyBytes = 16U << 20;    // of a request
+constexpr size_t kMaxBodyBytes = 1U << 20;     // of a request
 constexpr size_t kMaxReplyBytes = 256U << 20;  // a Status has some 300 bytes a backend
 
 struct Traffic {
-  uint64_t packets = 0;  // since the thing was made
-  uint64_t bytes = 0;    // of frames as they came in
+  uint64_t packets = 0;           // since the thing was made
+  uint64_t bytes = 0;             // of frames as they came in
   double packets_per_second = 0;  // over about the last second
   double bytes_per_second = 0;
   bool operator==(const Traffic&) const = default;
@@ -51,7 +52,7 @@ struct BackendStatus {
 };
 
 struct ServiceStatus {
-  model::Service wanted;  // without its backends, which follow
+  model::Service wanted;       // without its backends, which follow
   uint32_t tracked_slots = 0;  // slots that a change moved and in which older flows are kept
   Traffic traffic;             // the sum of its backends'
   std::vector<BackendStatus> backends;
@@ -76,7 +77,7 @@ struct ReasonStatus {
 };
 
 struct Status {
-  std::string version;  // the agent's
+  std::string version;    // the agent's
   uint64_t revision = 0;  // counts changes of the desired state
   double uptime_seconds = 0;
   std::vector<InterfaceStatus> interfaces;

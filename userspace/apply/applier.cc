@@ -17,7 +17,8 @@ struct Overloaded : Handlers... {
 template <typename... Handlers>
 Overloaded(Handlers...) -> Overloaded<Handlers...>;
 
-const model::Backend* find_backend(const model::Config& config, const ServiceKey& key, const IpAddress& address) {
+const model::Backend* find_backend(const model::Config& config, const ServiceKey& key,
+                                   const IpAddress& address) {
   const auto service = std::find_if(config.services.begin(), config.services.end(),
                                     [&](const model::Service& each) { return ServiceKey::of(each) == key; });
   return service == config.services.end() ? nullptr : service->find_backend(address);
@@ -32,9 +33,9 @@ Result<Applier> Applier::take_over(dataplane::Port& port, const model::Limits& l
   return applier;
 }
 
-// What a crash or a failed step may have left: services that cannot be, entries and blocks that nothing names but that
-// packets may still be in, and flows of backends that were retired and not yet reclaimed. All of it is free only
-// behind the wait.
+// What a crash or a failed step may have left: services that cannot be, entries and blocks that nothing names
+// but that packets may still be in, and flows of backends that were retired and not yet reclaimed. All of it
+// is free only behind the wait.
 Result<> Applier::recover() {
   applied_is_known_ = layout_is_known_ = false;
   plan::Recovered found = SLUICE_TRY(plan::recover_layout(*port_, service_capacity_));
@@ -85,7 +86,8 @@ Result<> Applier::execute(const plan::Step& step, const model::Config& wanted) {
           [&](const plan::PutBackend& put) -> Result<> {
             SLUICE_TRY(port_->clear_backend_counter(put.id));
             const model::Backend* backend = find_backend(wanted, put.service, put.address);
-            return put_backend(put.id, put.service_id, put.service.vip.address.family, *backend, wanted);
+            return port_->put_backend(
+                put.id, entry_of(put.service_id, put.service.vip.address.family, *backend, wanted));
           },
           [&](const plan::PutBlock& put) -> Result<> {
             port_->write_block(put.base, put.slots, put.origins);
@@ -109,26 +111,25 @@ Result<> Applier::execute(const plan::Step& step, const model::Config& wanted) {
       step);
 }
 
-Result<> Applier::put_backend(uint32_t id, uint32_t service_id, Family inner, const model::Backend& backend,
-                              const model::Config& config) {
+Result<> Applier::allow_egress(uint32_t ifindex) {
+  if (egress_.contains(ifindex)) return ok();
+  SLUICE_TRY(port_->allow_egress(ifindex));
+  egress_.insert(ifindex);
+  return ok();
+}
+
+sl_backend Applier::entry_of(uint32_t service_id, Family inner, const model::Backend& backend,
+                             const model::Config& config) {
   const auto& next_hop = backend.next_hop ? backend.next_hop : config.defaults.next_hop;
-  const auto entry_for = [&](const std::optional<dataplane::Path>& path) {
-    return dataplane::make_backend_entry(service_id, backend.address, inner, config.encapsulation, path);
-  };
-  const auto is_there = [&](const sl_backend& entry) {
-    return std::memcmp(&entry, &port_->backends()[id], sizeof entry) == 0;
-  };
-  const auto path = path_to_(backend.address, next_hop);
-  sl_backend entry = entry_for(path);
-  if (is_there(entry)) return ok();
+  auto path = path_to_(backend.address, next_hop);
   // An interface that has just gone takes its backends' paths with it, not the whole change.
-  if (path && !port_->allow_egress(path->ifindex).ok()) entry = entry_for(std::nullopt);
-  return is_there(entry) ? ok() : port_->put_backend(id, entry);
+  if (path && !allow_egress(path->ifindex).ok()) path.reset();
+  return dataplane::make_backend_entry(service_id, backend.address, inner, config.encapsulation, path);
 }
 
 Result<size_t> Applier::refresh_paths() {
   SLUICE_TRY(ensure_layout());
-  size_t changed = 0;
+  std::vector<dataplane::BackendEntry> changed;
   for (const auto& service : applied_.services) {
     const plan::ServiceLayout* placed_service = placed(ServiceKey::of(service));
     if (placed_service == nullptr) continue;
@@ -136,12 +137,13 @@ Result<size_t> Applier::refresh_paths() {
       const auto placed_backend = placed_service->backends.find(backend.address);
       if (placed_backend == placed_service->backends.end()) continue;  // a failed change retired it
       const uint32_t id = placed_backend->second;
-      const sl_backend before = port_->backends()[id];
-      SLUICE_TRY(put_backend(id, placed_service->value.id, service.vip.address.family, backend, applied_));
-      if (std::memcmp(&before, &port_->backends()[id], sizeof before) != 0) ++changed;
+      const sl_backend entry =
+          entry_of(placed_service->value.id, service.vip.address.family, backend, applied_);
+      if (std::memcmp(&entry, &port_->backends()[id], sizeof entry) != 0) changed.push_back({id, entry});
     }
   }
-  return changed;
+  if (!changed.empty()) SLUICE_TRY(port_->put_backends(changed));
+  return changed.size();
 }
 
 Result<Settler::Progress> Applier::settle() {

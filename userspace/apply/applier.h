@@ -1,5 +1,5 @@
-// Brings the data plane to a desired state: plans, does the plan's steps through the port, and keeps each backend's
-// entry true to its path.
+// Brings the data plane to a desired state: plans, does the plan's steps through the port, and keeps each
+// backend's entry true to its path.
 //
 // One thread. When a step fails the tables are read back, so that the next apply() starts from what is really
 // there; nothing that was published before is taken back.
@@ -7,6 +7,7 @@
 
 #include <functional>
 #include <optional>
+#include <set>
 #include <vector>
 
 #include "apply/settler.h"
@@ -18,8 +19,8 @@
 namespace sluice::apply {
 
 // The path to a backend now; nullopt: not known (yet).
-using PathLookup =
-    std::function<std::optional<dataplane::Path>(const IpAddress& backend, const std::optional<MacAddress>& next_hop)>;
+using PathLookup = std::function<std::optional<dataplane::Path>(const IpAddress& backend,
+                                                                const std::optional<MacAddress>& next_hop)>;
 
 class Applier {
  public:
@@ -43,11 +44,15 @@ class Applier {
 
  private:
   Applier(dataplane::Port& port, plan::Layout layout, uint32_t service_capacity, PathLookup path_to)
-      : port_(&port), layout_(std::move(layout)), service_capacity_(service_capacity), path_to_(std::move(path_to)) {}
+      : port_(&port),
+        layout_(std::move(layout)),
+        service_capacity_(service_capacity),
+        path_to_(std::move(path_to)) {}
 
   Result<> execute(const plan::Step& step, const model::Config& wanted);
-  Result<> put_backend(uint32_t id, uint32_t service_id, Family inner, const model::Backend& backend,
-                       const model::Config& config);
+  sl_backend entry_of(uint32_t service_id, Family inner, const model::Backend& backend,
+                      const model::Config& config);
+  Result<> allow_egress(uint32_t ifindex);
   Result<> recover();
   Result<> ensure_layout();  // what a recover() that failed left to do
 
@@ -57,6 +62,7 @@ class Applier {
   PathLookup path_to_;
   model::Config applied_;
   Settler settler_;
+  std::set<uint32_t> egress_;      // interfaces that were opened for redirects by this instance
   bool applied_is_known_ = false;  // false: the tables must be compared slot by slot
   bool layout_is_known_ = false;   // false: the tables must be read before anything is written
 };

@@ -27,7 +27,8 @@ bool any_tracked(const std::vector<uint32_t>& slots) {
 void set_origins_to_current(dataplane::Port& port, const ServiceLayout& placed) {
   const auto slots = slots_of(port, placed);
   std::vector<uint32_t> origins(slots.size());
-  std::transform(slots.begin(), slots.end(), origins.begin(), [](uint32_t slot) { return slot & ~SL_SLOT_TRACKED; });
+  std::transform(slots.begin(), slots.end(), origins.begin(),
+                 [](uint32_t slot) { return slot & ~SL_SLOT_TRACKED; });
   port.write_block(placed.value.ring_base, slots, origins);
 }
 
@@ -47,8 +48,8 @@ size_t make_stable(dataplane::Port& port, const Settling& settling) {
 
 }  // namespace
 
-Result<Settler::Progress> Settler::step(dataplane::Port& port, const plan::Layout& layout, std::chrono::seconds grace,
-                                        Time now, uint64_t now_ns) {
+Result<Settler::Progress> Settler::step(dataplane::Port& port, const plan::Layout& layout,
+                                        std::chrono::seconds grace, Time now, uint64_t now_ns) {
   Progress progress;
   std::map<uint32_t, Settling> settling;  // by service id
   for (auto each = waiting_.begin(); each != waiting_.end();) {
@@ -57,11 +58,14 @@ Result<Settler::Progress> Settler::step(dataplane::Port& port, const plan::Layou
       each = waiting_.erase(each);
       continue;
     }
-    if (now - each->second.since >= grace) {
+    if (now - each->second.since >= grace && now >= each->second.look_again) {
+      each->second.look_again = now + grace / 10;
       if (each->second.origins_are_current)
-        settling[placed->second.value.id] = {each->first, &placed->second, std::vector<bool>(placed->second.slots())};
+        settling[placed->second.value.id] = {each->first, &placed->second,
+                                             std::vector<bool>(placed->second.slots())};
       else
         set_origins_to_current(port, placed->second);
+      if (!each->second.origins_are_current) each->second.look_again = now;
       each->second.origins_are_current = true;
     }
     ++each;
@@ -77,7 +81,8 @@ Result<Settler::Progress> Settler::step(dataplane::Port& port, const plan::Layou
     const uint32_t slot = flow.hash & placed.value.ring_mask;
     const uint32_t current = port.ring()[placed.value.ring_base + slot] & ~SL_SLOT_TRACKED;
     const bool is_silent = now_ns > flow.seen && now_ns - flow.seen > grace_ns;
-    if ((placed.value.flags & SL_SERVICE_TRACK_ALL) != 0) return is_silent;  // the table leads, whatever the slots say
+    if ((placed.value.flags & SL_SERVICE_TRACK_ALL) != 0)
+      return is_silent;  // the table leads, whatever the slots say
     if (is_silent || flow.backend == current) return true;
     found->second.disagrees[slot] = true;
     return false;

@@ -10,7 +10,9 @@
 namespace sluice {
 namespace {
 
-Error invalid(std::string message) { return Error{ErrorCode::kInvalid, std::move(message)}; }
+Error invalid(std::string message) {
+  return Error{ErrorCode::kInvalid, std::move(message)};
+}
 
 std::optional<unsigned> parse_number(std::string_view text, unsigned maximum) {
   unsigned value = 0;
@@ -35,7 +37,8 @@ Result<IpAddress> IpAddress::parse(std::string_view text) {
     if (inet_pton(AF_INET6, copy.c_str(), address.bytes.data()) == 1) {
       constexpr std::array<uint8_t, 12> kMapped{0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0xff, 0xff};
       if (std::memcmp(address.bytes.data(), kMapped.data(), kMapped.size()) == 0)
-        return invalid(fmt::format("'{}' is an IPv4-mapped IPv6 address: write the IPv4 address itself", text));
+        return invalid(
+            fmt::format("'{}' is an IPv4-mapped IPv6 address: write the IPv4 address itself", text));
       address.family = Family::kV6;
       return address;
     }
@@ -133,7 +136,8 @@ Result<Endpoint> Endpoint::parse(std::string_view text) {
   if (port != "*") {
     const auto number = parse_number(port, 65535);
     if (!number || *number == 0)
-      return invalid(fmt::format("'{}' has no port between 1 and 65535 (or * for any) after its last ':'", text));
+      return invalid(
+          fmt::format("'{}' has no port between 1 and 65535 (or * for any) after its last ':'", text));
     endpoint.port = static_cast<uint16_t>(*number);
   }
   return endpoint;

@@ -1,8 +1,8 @@
 // IP addresses, prefixes, MAC addresses and endpoints: parsed strictly, printed canonically (RFC 5952).
 //
 // Bytes are in network order throughout. Parsing accepts exactly one spelling family: dotted quads without
-// leading zeros, RFC 4291 text for IPv6 without a zone. IPv4-mapped IPv6 addresses are refused: whoever writes
-// one means the IPv4 address.
+// leading zeros, RFC 4291 text for IPv6 without a zone. IPv4-mapped IPv6 addresses are refused: whoever
+// writes one means the IPv4 address.
 #pragma once
 
 #include <array>
@@ -27,10 +27,10 @@ struct IpAddress {
 
   size_t size() const { return family == Family::kV4 ? 4 : 16; }
   bool is_unspecified() const { return bytes == std::array<uint8_t, 16>{}; }
-  bool is_multicast() const;  // 224.0.0.0/4 or ff00::/8
-  bool is_loopback() const;   // 127.0.0.0/8 or ::1
+  bool is_multicast() const;   // 224.0.0.0/4 or ff00::/8
+  bool is_loopback() const;    // 127.0.0.0/8 or ::1
   bool is_link_local() const;  // 169.254.0.0/16 or fe80::/10
-  bool is_broadcast() const;  // 255.255.255.255
+  bool is_broadcast() const;   // 255.255.255.255
 
   auto operator<=>(const IpAddress&) const = default;
 };

@@ -41,8 +41,10 @@ struct Error {
 template <typename T = std::monostate>
 class [[nodiscard]] Result {
  public:
-  Result(T value) : state_(std::move(value)) {}  // NOLINT(google-explicit-constructor): `return value;` is the idiom
-  Result(Error error) : state_(std::move(error)) {}  // NOLINT(google-explicit-constructor): likewise `return error;`
+  Result(T value)
+      : state_(std::move(value)) {}  // NOLINT(google-explicit-constructor): `return value;` is the idiom
+  Result(Error error)
+      : state_(std::move(error)) {}  // NOLINT(google-explicit-constructor): likewise `return error;`
 
   explicit operator bool() const { return ok(); }
   bool ok() const { return std::holds_alternative<T>(state_); }
@@ -78,7 +80,9 @@ class [[nodiscard]] Result {
 };
 
 // What a function that only succeeds or fails returns: `return ok();`.
-inline Result<> ok() { return std::monostate{}; }
+inline Result<> ok() {
+  return std::monostate{};
+}
 
 }  // namespace sluice
 
@@ -87,9 +91,9 @@ inline Result<> ok() { return std::monostate{}; }
 #define SLUICE_TRY(expression) SLUICE_TRY_AS(expression, __COUNTER__)
 #define SLUICE_TRY_AS(expression, number) SLUICE_TRY_PASTE(expression, number)
 #define SLUICE_TRY_PASTE(expression, number) SLUICE_TRY_NAMED(expression, sluice_try_##number)
-#define SLUICE_TRY_NAMED(expression, name)        \
-  __extension__({                                 \
-    auto name = (expression);                     \
+#define SLUICE_TRY_NAMED(expression, name)          \
+  __extension__({                                   \
+    auto name = (expression);                       \
     if (!name.ok()) return std::move(name).error(); \
-    std::move(name).value();                      \
+    std::move(name).value();                        \
   })

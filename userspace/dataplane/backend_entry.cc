@@ -13,7 +13,9 @@ namespace {
 
 constexpr uint8_t kHopLimit = 64;
 
-uint8_t inner_protocol(Family inner) { return inner == Family::kV4 ? IPPROTO_IPIP : IPPROTO_IPV6; }
+uint8_t inner_protocol(Family inner) {
+  return inner == Family::kV4 ? IPPROTO_IPIP : IPPROTO_IPV6;
+}
 
 // One's-complement sum of 16-bit words as they lie in memory (RFC 1071), folded.
 uint16_t checksum_of(const uint8_t* bytes, size_t size) {
@@ -53,10 +55,12 @@ void write_ipv6(sl_backend& entry, const IpAddress& source, const IpAddress& des
 
 }  // namespace
 
-std::optional<IpAddress> outer_source(Family family, const model::Encapsulation& encapsulation, const Path& path) {
+std::optional<IpAddress> outer_source(Family family, const model::Encapsulation& encapsulation,
+                                      const Path& path) {
   const auto& configured = family == Family::kV4 ? encapsulation.source4 : encapsulation.source6;
   if (configured) return configured->address;
-  if (path.source_address.family == family && !path.source_address.is_unspecified()) return path.source_address;
+  if (path.source_address.family == family && !path.source_address.is_unspecified())
+    return path.source_address;
   return std::nullopt;
 }
 

@@ -1,4 +1,5 @@
-// A backend as the data plane holds it: built from what the operator wants and what the kernel knows of the path.
+// A backend as the data plane holds it: built from what the operator wants and what the kernel knows of the
+// path.
 #pragma once
 
 #include <optional>
@@ -21,7 +22,8 @@ struct Path {
 };
 
 // The outer packets' source: what is configured, else what the route prefers; nullopt when there is neither.
-std::optional<IpAddress> outer_source(Family family, const model::Encapsulation& encapsulation, const Path& path);
+std::optional<IpAddress> outer_source(Family family, const model::Encapsulation& encapsulation,
+                                      const Path& path);
 
 // Without a path, or without a source for the outer packets, the entry is SL_BACKEND_UNRESOLVED.
 sl_backend make_backend_entry(uint32_t service_id, const IpAddress& backend, Family inner,

@@ -16,7 +16,8 @@ Result<std::vector<ServiceEntry>> FakePort::services() const {
   return all;
 }
 
-void FakePort::write_block(uint32_t base, std::span<const uint32_t> slots, std::span<const uint32_t> origins) {
+void FakePort::write_block(uint32_t base, std::span<const uint32_t> slots,
+                           std::span<const uint32_t> origins) {
   assert(base + slots.size() <= ring_.size() && slots.size() == origins.size());
   std::copy(slots.begin(), slots.end(), ring_.begin() + base);
   std::copy(origins.begin(), origins.end(), origin_.begin() + base);
@@ -36,10 +37,12 @@ Result<> FakePort::delete_service(const ServiceKey& key) {
   return ok();
 }
 
-Result<> FakePort::put_backend(uint32_t id, const sl_backend& entry) {
-  SLUICE_TRY(maybe_fail());
-  assert(id > 0 && id < backends_.size());
-  backends_[id] = entry;
+Result<> FakePort::put_backends(std::span<const BackendEntry> entries) {
+  for (const auto& [id, value] : entries) {
+    SLUICE_TRY(maybe_fail());
+    assert(id > 0 && id < backends_.size());
+    backends_[id] = value;
+  }
   return ok();
 }
 

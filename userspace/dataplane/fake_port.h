@@ -1,4 +1,4 @@
-// The tables in memory, for tests of what stands above the port. It checks the invariants that the kernel cannot.
+// The tables in memory, for tests of what stands above the port.
 #pragma once
 
 #include <map>
@@ -11,26 +11,39 @@ namespace sluice::dataplane {
 class FakePort final : public Port {
  public:
   FakePort(uint32_t services, uint32_t backends, uint32_t ring_slots)
-      : service_capacity_(services), ring_(ring_slots), origin_(ring_slots), backends_(backends + 1),
+      : service_capacity_(services),
+        ring_(ring_slots),
+        origin_(ring_slots),
+        backends_(backends + 1),
         counters_(backends + 1) {}
 
   std::span<const uint32_t> ring() const override { return ring_; }
   std::span<const uint32_t> origin() const override { return origin_; }
   std::span<const sl_backend> backends() const override { return backends_; }
   Result<std::vector<ServiceEntry>> services() const override;
-  void write_block(uint32_t base, std::span<const uint32_t> slots, std::span<const uint32_t> origins) override;
+  void write_block(uint32_t base, std::span<const uint32_t> slots,
+                   std::span<const uint32_t> origins) override;
   Result<> put_service(const ServiceKey& key, const sl_service& value) override;
   Result<> delete_service(const ServiceKey& key) override;
-  Result<> put_backend(uint32_t id, const sl_backend& entry) override;
+  Result<> put_backends(std::span<const BackendEntry> entries) override;
   void set_backend_state(uint32_t id, sl_backend_state state) override { backends_[id].state = state; }
-  Result<> wait_for_packets() override { ++waits; return ok(); }
+  Result<> wait_for_packets() override {
+    ++waits;
+    return ok();
+  }
   Result<size_t> erase_flows(const std::function<bool(const sl_flow_key&, const sl_flow&)>& pick) override;
   Result<std::vector<sl_counter>> backend_counters(std::span<const uint32_t> ids) const override;
   Result<std::vector<sl_counter>> reason_counters() const override {
     return std::vector<sl_counter>(SL_REASON_COUNT);
   }
-  Result<> clear_backend_counter(uint32_t id) override { counters_[id] = {}; return ok(); }
-  Result<> allow_egress(uint32_t ifindex) override { egress.insert(ifindex); return ok(); }
+  Result<> clear_backend_counter(uint32_t id) override {
+    counters_[id] = {};
+    return ok();
+  }
+  Result<> allow_egress(uint32_t ifindex) override {
+    egress.insert(ifindex);
+    return ok();
+  }
 
   // Fails the n-th write from now (1 is the next), once; 0 never.
   unsigned fail_write = 0;

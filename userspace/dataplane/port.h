@@ -1,5 +1,5 @@
-// The port to the kernel's tables: everything that the agent reads from and writes to the data plane goes through
-// here. The real side is kernel::MapPort; FakePort keeps the same tables in memory.
+// The port to the kernel's tables: everything that the agent reads from and writes to the data plane goes
+// through here. The real side is kernel::MapPort; FakePort keeps the same tables in memory.
 //
 // One thread. The invariants of bpf/abi.h are the caller's to keep; each function says which write it is.
 #pragma once
@@ -20,6 +20,11 @@ struct ServiceEntry {
   sl_service value;
 };
 
+struct BackendEntry {
+  uint32_t id;
+  sl_backend value;
+};
+
 class Port {
  public:
   Port() = default;
@@ -27,23 +32,29 @@ class Port {
   Port& operator=(const Port&) = delete;
   virtual ~Port() = default;
 
-  // Views of the tables as they are now; valid as long as the port. Slots may carry SL_SLOT_TRACKED. The index of
-  // `backends` is the backend's id; entry 0 is unused.
+  // Views of the tables as they are now; valid as long as the port. Slots may carry SL_SLOT_TRACKED. The
+  // index of `backends` is the backend's id; entry 0 is unused.
   virtual std::span<const uint32_t> ring() const = 0;
   virtual std::span<const uint32_t> origin() const = 0;
   virtual std::span<const sl_backend> backends() const = 0;
   virtual Result<std::vector<ServiceEntry>> services() const = 0;
 
   // Fills [base, base + slots.size()) of both arrays, one aligned 32-bit store a slot. `origins` is as long.
-  virtual void write_block(uint32_t base, std::span<const uint32_t> slots, std::span<const uint32_t> origins) = 0;
+  virtual void write_block(uint32_t base, std::span<const uint32_t> slots,
+                           std::span<const uint32_t> origins) = 0;
 
-  // Publishes or takes back a service; atomic for packets. Both wait, where needed, until no packet can hold a
-  // value that the kernel is about to recycle. kNoSpace: the table is full.
+  // Publishes or takes back a service; atomic for packets. Both wait, where needed, until no packet can hold
+  // a value that the kernel is about to recycle. kNoSpace: the table is full.
   virtual Result<> put_service(const ServiceKey& key, const sl_service& value) = 0;
   virtual Result<> delete_service(const ServiceKey& key) = 0;
 
-  // Changes a backend while packets may read it, by whichever of invariant 3's ways the difference needs.
-  virtual Result<> put_backend(uint32_t id, const sl_backend& entry) = 0;
+  // Changes backends while packets may read them, by whichever of invariant 3's ways each difference needs;
+  // waits for packets at most once.
+  virtual Result<> put_backends(std::span<const BackendEntry> entries) = 0;
+  Result<> put_backend(uint32_t id, const sl_backend& value) {
+    const BackendEntry entry{id, value};
+    return put_backends({&entry, 1});
+  }
   virtual void set_backend_state(uint32_t id, sl_backend_state state) = 0;
 
   // Returns when every packet that was in the program at the call has left it.

@@ -1,5 +1,5 @@
-// The program's read-only configuration, made from the desired state. Whatever is in it needs a new program to
-// change; everything else is in maps.
+// The program's read-only configuration, made from the desired state. Whatever is in it needs a new program
+// to change; everything else is in maps.
 #pragma once
 
 #include "bpf/abi.h"

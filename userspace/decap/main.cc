@@ -1,5 +1,5 @@
-// sluice-decap: puts the decapsulating program on a backend's interface, takes it off, and shows what it counted.
-// It does its work and exits; the program stays in the kernel.
+// sluice-decap: puts the decapsulating program on a backend's interface, takes it off, and shows what it
+// counted. It does its work and exits; the program stays in the kernel.
 #include <arpa/inet.h>
 #include <fmt/format.h>
 #include <ifaddrs.h>
@@ -50,7 +50,8 @@ Result<std::vector<IpAddress>> own_addresses() {
       std::memcpy(address.bytes.data(), &reinterpret_cast<const sockaddr_in*>(each->ifa_addr)->sin_addr, 4);
     } else if (each->ifa_addr->sa_family == AF_INET6) {
       address.family = Family::kV6;
-      std::memcpy(address.bytes.data(), &reinterpret_cast<const sockaddr_in6*>(each->ifa_addr)->sin6_addr, 16);
+      std::memcpy(address.bytes.data(), &reinterpret_cast<const sockaddr_in6*>(each->ifa_addr)->sin6_addr,
+                  16);
     } else {
       continue;
     }
@@ -69,11 +70,15 @@ Result<std::vector<IpAddress>> wanted_addresses(const Options& options) {
 Result<> attach(const Options& options) {
   const auto interface = SLUICE_TRY(find_interface(options.interface));
   const auto addresses = SLUICE_TRY(wanted_addresses(options));
-  const auto pins = SLUICE_TRY(kernel::PinDirectory::open(options.bpffs, "sluice-decap"));
-  auto decap = SLUICE_TRY(kernel::Decap::open(pins.path()));
-  SLUICE_TRY(decap.set_addresses(addresses));
-  const auto attached =
-      SLUICE_TRY(decap.attach(interface, options.generic ? model::XdpMode::kGeneric : model::XdpMode::kAuto));
+  auto pins = SLUICE_TRY(kernel::PinDirectory::open(options.bpffs, "sluice-decap"));
+  const auto put_on = [&]() -> Result<kernel::Attachment> {
+    auto decap = SLUICE_TRY(kernel::Decap::open(pins.path()));
+    SLUICE_TRY(decap.set_addresses(addresses));
+    return decap.attach(interface, options.generic ? model::XdpMode::kGeneric : model::XdpMode::kAuto);
+  };
+  auto put = put_on();
+  if (!put.ok() && pins.is_new()) SLUICE_TRY(pins.remove());
+  const auto attached = SLUICE_TRY(std::move(put));
   fmt::print("{}: decapsulating in {} XDP for {} addresses{}\n", interface.name,
              attached.native ? "native" : "generic", addresses.size(),
              attached.remark.empty() ? "" : " (" + attached.remark + ")");
@@ -90,7 +95,8 @@ Result<> detach(const Options& options) {
     still_used = SLUICE_TRY(decap.is_on_any_interface());
   }
   if (!still_used) SLUICE_TRY(pins.remove());
-  if (!was_on) return Error{ErrorCode::kNotFound, fmt::format("{}: there was no decap program on it", interface.name)};
+  if (!was_on)
+    return Error{ErrorCode::kNotFound, fmt::format("{}: there was no decap program on it", interface.name)};
   fmt::print("{}: detached\n", interface.name);
   return ok();
 }
@@ -107,7 +113,8 @@ Result<> show(const Options& options) {
   auto pins = SLUICE_TRY(kernel::PinDirectory::open(options.bpffs, "sluice-decap"));
   if (pins.is_new()) {
     SLUICE_TRY(pins.remove());
-    return Error{ErrorCode::kNotFound, "decap is on no interface: 'sluice-decap attach INTERFACE' puts it there"};
+    return Error{ErrorCode::kNotFound,
+                 "decap is on no interface: 'sluice-decap attach INTERFACE' puts it there"};
   }
   const auto decap = SLUICE_TRY(kernel::Decap::open(pins.path()));
   const auto counters = SLUICE_TRY(decap.counters());

@@ -66,20 +66,25 @@ Error held_by_another(const Interface& interface, const xdp_multiprog* programs)
   const xdp_program* main = xdp_multiprog__main_prog(programs);
   // "xdp off" is about native mode wherever the driver has it.
   const char* mode = xdp_multiprog__attach_mode(programs) == XDP_MODE_SKB ? "xdpgeneric" : "xdp";
-  return Error{ErrorCode::kExists,
-               fmt::format("attach {0}: the interface is held by XDP program '{1}' (id {2}), which was attached "
-                           "without libxdp's dispatcher and cannot share it; take it off with 'ip link set dev {0} "
-                           "{3} off', or load it through libxdp (xdp-loader) so that both can run",
-                           interface.name, xdp_program__name(main), xdp_program__id(main), mode)};
+  return Error{
+      ErrorCode::kExists,
+      fmt::format("attach {0}: the interface is held by XDP program '{1}' (id {2}), which was attached "
+                  "without libxdp's dispatcher and cannot share it; take it off with 'ip link set dev {0} "
+                  "{3} off', or load it through libxdp (xdp-loader) so that both can run",
+                  interface.name, xdp_program__name(main), xdp_program__id(main), mode)};
 }
 
-uint32_t mode_flag(bool native) { return native ? XDP_FLAGS_DRV_MODE : XDP_FLAGS_SKB_MODE; }
+uint32_t mode_flag(bool native) {
+  return native ? XDP_FLAGS_DRV_MODE : XDP_FLAGS_SKB_MODE;
+}
 
 // An earlier instance that is alone on the interface: the kernel swaps it for the new one in one step.
-Result<Attachment> replace_alone(const XdpSource& source, const Interface& interface, const xdp_multiprog* programs) {
+Result<Attachment> replace_alone(const XdpSource& source, const Interface& interface,
+                                 const xdp_multiprog* programs) {
   const bool native = xdp_multiprog__attach_mode(programs) == XDP_MODE_NATIVE;
   bpf_object* object = SLUICE_TRY(source.open());
-  if (const int error = bpf_object__load(object)) return attach_error(interface, "loading the program for", error);
+  if (const int error = bpf_object__load(object))
+    return attach_error(interface, "loading the program for", error);
   const Fd old(bpf_prog_get_fd_by_id(xdp_program__id(xdp_multiprog__main_prog(programs))));
   LIBBPF_OPTS(bpf_xdp_attach_opts, options);
   options.old_prog_fd = old.get();
@@ -136,7 +141,8 @@ Result<Attachment> attach_xdp(const XdpSource& source, const Interface& interfac
   if (before) {
     const xdp_program* main = xdp_multiprog__main_prog(before.get());
     const bool legacy = xdp_multiprog__is_legacy(before.get());
-    if (legacy && !is_instance(source, xdp_program__id(main))) return held_by_another(interface, before.get());
+    if (legacy && !is_instance(source, xdp_program__id(main)))
+      return held_by_another(interface, before.get());
     const bool native = xdp_multiprog__attach_mode(before.get()) == XDP_MODE_NATIVE;
     const bool mode_fits = mode == model::XdpMode::kAuto || native == (mode == model::XdpMode::kNative);
     if (legacy && mode_fits) {
@@ -176,18 +182,22 @@ Result<bool> detach_xdp(const XdpSource& source, const Interface& interface) {
   return true;
 }
 
-std::vector<Interface> interfaces_with(const XdpSource& source) {
+bool is_on(const XdpSource& source, const Interface& interface) {
   capture_library_log();
+  const MultiprogHandle programs = programs_on(interface);
+  if (!programs) return false;
+  return xdp_multiprog__is_legacy(programs.get())
+             ? is_instance(source, xdp_program__id(xdp_multiprog__main_prog(programs.get())))
+             : !instances_in(source, programs.get()).empty();
+}
+
+std::vector<Interface> interfaces_with(const XdpSource& source) {
   std::vector<Interface> found;
-  const std::unique_ptr<struct if_nameindex, void (*)(struct if_nameindex*)> all(::if_nameindex(), ::if_freenameindex);
+  const std::unique_ptr<struct if_nameindex, void (*)(struct if_nameindex*)> all(::if_nameindex(),
+                                                                                 ::if_freenameindex);
   for (const auto* each = all.get(); each != nullptr && each->if_index != 0; ++each) {
-    const Interface interface{each->if_name, each->if_index};
-    const MultiprogHandle programs = programs_on(interface);
-    if (!programs) continue;
-    const bool is_on = xdp_multiprog__is_legacy(programs.get())
-                           ? is_instance(source, xdp_program__id(xdp_multiprog__main_prog(programs.get())))
-                           : !instances_in(source, programs.get()).empty();
-    if (is_on) found.push_back(interface);
+    const Interface interface { each->if_name, each->if_index };
+    if (is_on(source, interface)) found.push_back(interface);
   }
   return found;
 }

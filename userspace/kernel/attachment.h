@@ -1,5 +1,5 @@
-// Attaching an XDP program to an interface so that it outlives the process: through libxdp's dispatcher where the
-// kernel lets it, so that other XDP programs keep running beside it, else alone on the interface.
+// Attaching an XDP program to an interface so that it outlives the process: through libxdp's dispatcher where
+// the kernel lets it, so that other XDP programs keep running beside it, else alone on the interface.
 #pragma once
 
 #include <cstdint>
@@ -30,9 +30,10 @@ struct XdpSource {
 struct Attachment {
   Interface interface;
   bool native = false;  // false: generic, slower, in the kernel's common receive path
-  bool shared = false;  // chained with other XDP programs by libxdp's dispatcher; false: alone on the interface
+  bool shared =
+      false;  // chained with other XDP programs by libxdp's dispatcher; false: alone on the interface
   bool replaced = false;  // an earlier instance was on the interface
-  std::string remark;   // why it is not native or not shared, for people; empty when it is both
+  std::string remark;     // why it is not native or not shared, for people; empty when it is both
 };
 
 // Attaches, or replaces an earlier instance without a gap. With XdpMode::kAuto native mode is tried first.
@@ -41,6 +42,8 @@ Result<Attachment> attach_xdp(const XdpSource& source, const Interface& interfac
 
 // Takes every instance off the interface; true if there was one.
 Result<bool> detach_xdp(const XdpSource& source, const Interface& interface);
+
+bool is_on(const XdpSource& source, const Interface& interface);
 
 // The interfaces of this network namespace that an instance is on.
 std::vector<Interface> interfaces_with(const XdpSource& source);

@@ -38,7 +38,8 @@ Result<Decap> Decap::open(const std::optional<std::string>& pin_directory) {
   if (pin_directory) SLUICE_TRY(pin_maps_in(decap.maps_->obj, *pin_directory));
   if (const int error = decap_bpf__load(decap.maps_)) {
     Error failed = system_error("create decap's tables", error);
-    if (failed.code == ErrorCode::kPermission) failed.message += " (needs root, or CAP_BPF and CAP_NET_ADMIN)";
+    if (failed.code == ErrorCode::kPermission)
+      failed.message += " (needs root, or CAP_BPF and CAP_NET_ADMIN)";
     return failed;
   }
   return decap;
@@ -102,9 +103,13 @@ Result<Attachment> Decap::attach(const Interface& interface, model::XdpMode mode
   return attach_xdp(SLUICE_TRY(source()), interface, mode);
 }
 
-Result<bool> Decap::detach(const Interface& interface) { return detach_xdp(SLUICE_TRY(source()), interface); }
+Result<bool> Decap::detach(const Interface& interface) {
+  return detach_xdp(SLUICE_TRY(source()), interface);
+}
 
-Result<bool> Decap::is_on_any_interface() { return !interfaces_with(SLUICE_TRY(source())).empty(); }
+Result<bool> Decap::is_on_any_interface() {
+  return !interfaces_with(SLUICE_TRY(source())).empty();
+}
 
 Result<RunResult> Decap::run(const std::vector<uint8_t>& frame) {
   if (instance_ == nullptr) {

@@ -11,8 +11,8 @@ namespace {
 
 constexpr size_t kKeep = 1 << 20;  // bytes; a verifier log is longer, its end is what matters
 
-// The libraries' callbacks take no context pointer, so this is the one place with state outside an object; one
-// set a thread.
+// The libraries' callbacks take no context pointer, so this is the one place with state outside an object;
+// one set a thread.
 struct Log {
   std::string warnings;
   std::string everything;

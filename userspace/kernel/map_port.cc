@@ -37,7 +37,8 @@ void set_sizes(sluice_bpf* skeleton, const model::Limits& limits) {
   bpf_map__set_max_entries(skeleton->maps.origin, lines);
   bpf_map__set_max_entries(skeleton->maps.backends, limits.backends + 1);
   bpf_map__set_max_entries(skeleton->maps.backend_counters, limits.backends + 1);
-  bpf_map__set_max_entries(skeleton->maps.flows, limits.flows);
+  bpf_map__set_max_entries(skeleton->maps.flows_tcp, limits.flows);
+  bpf_map__set_max_entries(skeleton->maps.flows_udp, limits.flows);
 }
 
 Error load_error(int error, const std::optional<std::string>& pin_directory) {
@@ -143,9 +144,9 @@ void MapPort::write_block(uint32_t base, std::span<const uint32_t> slots, std::s
   store_words(ring_.slots() + base, slots);
 }
 
-// A hash map's element that an update or delete frees may be handed out again by the next update while a packet
-// still reads it (preallocated maps recycle at once). So between a write that frees and the next write packets
-// must have moved on.
+// A hash map's element that an update or delete frees may be handed out again by the next update while a
+// packet still reads it (preallocated maps recycle at once). So between a write that frees and the next write
+// packets must have moved on.
 Result<> MapPort::before_recycling() {
   return element_freed_ ? wait_for_packets() : ok();
 }
@@ -180,19 +181,27 @@ Result<> MapPort::delete_service(const ServiceKey& key) {
   return key.vip.address.family == Family::kV4 ? remove(key.to_key4()) : remove(key.to_key6());
 }
 
-Result<> MapPort::put_backend(uint32_t id, const sl_backend& entry) {
-  sl_backend& place = backend_array()[id];
-  if (place.state == SL_BACKEND_UP && differ_in_single_stores(place, entry)) {
-    auto* word = reinterpret_cast<uint64_t*>(place.header);
-    std::atomic_ref(*word).store(first_header_word(entry), std::memory_order_relaxed);
-  } else {
-    if (place.state == SL_BACKEND_UP) set_backend_state(id, SL_BACKEND_UPDATING);
-    if (lately_up_.contains(id)) SLUICE_TRY(wait_for_packets());
-    constexpr size_t kRest = offsetof(sl_backend, ifindex);  // all but the state
-    std::memcpy(reinterpret_cast<uint8_t*>(&place) + kRest, reinterpret_cast<const uint8_t*>(&entry) + kRest,
-                sizeof place - kRest);
+Result<> MapPort::put_backends(std::span<const dataplane::BackendEntry> entries) {
+  bool must_wait = false;
+  for (const auto& [id, entry] : entries) {
+    const sl_backend& place = backend_array()[id];
+    if (place.state == SL_BACKEND_UP && !differ_in_single_stores(place, entry))
+      set_backend_state(id, SL_BACKEND_UPDATING);
+    must_wait = must_wait || lately_up_.contains(id);
   }
-  set_backend_state(id, static_cast<sl_backend_state>(entry.state));
+  if (must_wait) SLUICE_TRY(wait_for_packets());
+  for (const auto& [id, entry] : entries) {
+    sl_backend& place = backend_array()[id];
+    if (place.state == SL_BACKEND_UP) {
+      auto* word = reinterpret_cast<uint64_t*>(place.header);
+      std::atomic_ref(*word).store(first_header_word(entry), std::memory_order_relaxed);
+    } else {
+      constexpr size_t kRest = offsetof(sl_backend, ifindex);  // all but the state
+      std::memcpy(reinterpret_cast<uint8_t*>(&place) + kRest,
+                  reinterpret_cast<const uint8_t*>(&entry) + kRest, sizeof place - kRest);
+    }
+    set_backend_state(id, static_cast<sl_backend_state>(entry.state));
+  }
   return ok();
 }
 
@@ -202,8 +211,9 @@ void MapPort::set_backend_state(uint32_t id, sl_backend_state state) {
   std::atomic_ref(place.state).store(state, std::memory_order_release);
 }
 
-// membarrier's global command returns after an RCU grace period (kernel/sched/membarrier.c), and XDP programs run
-// inside RCU read-side sections. Kernels with nohz_full CPUs refuse it; there a second is the honest substitute.
+// membarrier's global command returns after an RCU grace period (kernel/sched/membarrier.c), and XDP programs
+// run inside RCU read-side sections. Kernels with nohz_full CPUs refuse it; there a second is the honest
+// substitute.
 Result<> MapPort::wait_for_packets() {
   if (syscall(SYS_membarrier, MEMBARRIER_CMD_GLOBAL, 0, 0) != 0) {
     if (errno != EINVAL && errno != ENOSYS) return system_error("membarrier", errno);
@@ -214,9 +224,10 @@ Result<> MapPort::wait_for_packets() {
   return ok();
 }
 
-Result<size_t> MapPort::erase_flows(const std::function<bool(const sl_flow_key&, const sl_flow&)>& pick) {
+namespace {
+
+Result<size_t> erase_flows_in(int fd, const std::function<bool(const sl_flow_key&, const sl_flow&)>& pick) {
   constexpr uint32_t kBatch = 4096;
-  const int fd = bpf_map__fd(skeleton_->maps.flows);
   std::vector<sl_flow_key> keys(kBatch);
   std::vector<sl_flow> values(kBatch);
   size_t erased = 0;
@@ -233,6 +244,13 @@ Result<size_t> MapPort::erase_flows(const std::function<bool(const sl_flow_key&,
     if (error == -ENOENT) return erased;
     first = false;
   }
+}
+
+}  // namespace
+
+Result<size_t> MapPort::erase_flows(const std::function<bool(const sl_flow_key&, const sl_flow&)>& pick) {
+  const size_t tcp = SLUICE_TRY(erase_flows_in(bpf_map__fd(skeleton_->maps.flows_tcp), pick));
+  return tcp + SLUICE_TRY(erase_flows_in(bpf_map__fd(skeleton_->maps.flows_udp), pick));
 }
 
 Result<std::vector<sl_counter>> MapPort::backend_counters(std::span<const uint32_t> ids) const {
@@ -252,7 +270,8 @@ Result<> MapPort::clear_backend_counter(uint32_t id) {
 }
 
 Result<> MapPort::allow_egress(uint32_t ifindex) {
-  if (const int error = bpf_map_update_elem(bpf_map__fd(skeleton_->maps.egress), &ifindex, &ifindex, BPF_ANY)) {
+  if (const int error =
+          bpf_map_update_elem(bpf_map__fd(skeleton_->maps.egress), &ifindex, &ifindex, BPF_ANY)) {
     if (error == -E2BIG)
       return Error{ErrorCode::kNoSpace, "backends are reached by more than 256 interfaces"};
     return system_error("open an interface for redirects", error);

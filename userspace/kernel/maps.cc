@@ -15,9 +15,9 @@ std::vector<sl_counter> one_per_cpu() {
   return std::vector<sl_counter>(static_cast<size_t>(std::max(1, libbpf_num_possible_cpus())));
 }
 
-// libbpf before 1.7 never takes over a pinned device map: it compares the map's flags with those that it would make
-// one with, and the kernel adds one of its own (BPF_F_RDONLY_PROG, dev_map_init_map() in kernel/bpf/devmap.c).
-// False: none is pinned.
+// libbpf before 1.7 never takes over a pinned device map: it compares the map's flags with those that it
+// would make one with, and the kernel adds one of its own (BPF_F_RDONLY_PROG, dev_map_init_map() in
+// kernel/bpf/devmap.c). False: none is pinned.
 Result<bool> take_over_device_map(bpf_map* map, const std::string& path) {
   const Fd pinned(bpf_obj_get(path.c_str()));
   if (!pinned) return false;
@@ -62,7 +62,8 @@ Result<> clear_counter(int map_fd, uint32_t index) {
 Result<uint32_t> map_id(int map_fd) {
   bpf_map_info info{};
   uint32_t size = sizeof info;
-  if (const int error = bpf_obj_get_info_by_fd(map_fd, &info, &size)) return system_error("identify a table", error);
+  if (const int error = bpf_obj_get_info_by_fd(map_fd, &info, &size))
+    return system_error("identify a table", error);
   return info.id;
 }
 
@@ -82,7 +83,8 @@ Result<> pin_maps_in(bpf_object* object, const std::string& directory) {
   bpf_object__for_each_map(map, object) {
     if (bpf_map__is_internal(map)) continue;
     const std::string path = fmt::format("{}/{}", directory, bpf_map__name(map));
-    if (bpf_map__type(map) == BPF_MAP_TYPE_DEVMAP_HASH && SLUICE_TRY(take_over_device_map(map, path))) continue;
+    if (bpf_map__type(map) == BPF_MAP_TYPE_DEVMAP_HASH && SLUICE_TRY(take_over_device_map(map, path)))
+      continue;
     bpf_map__set_pin_path(map, path.c_str());
   }
   return ok();

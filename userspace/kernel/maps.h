@@ -20,10 +20,11 @@ Result<> clear_counter(int map_fd, uint32_t index);
 // The kernel's id of a loaded map.
 Result<uint32_t> map_id(int map_fd);
 
-// Gives every map of `object`, except its own data sections, the descriptor of the map of that name in `owner`.
+// Gives every map of `object`, except its own data sections, the descriptor of the map of that name in
+// `owner`.
 Result<> share_maps(bpf_object* object, const bpf_object* owner);
-// Loading `object` will pin every map of it, except its data sections, under its name in the directory, or take over
-// the map that is pinned there.
+// Loading `object` will pin every map of it, except its data sections, under its name in the directory, or
+// take over the map that is pinned there.
 Result<> pin_maps_in(bpf_object* object, const std::string& directory);
 
 }  // namespace sluice::kernel

@@ -32,8 +32,10 @@ Result<PinDirectory> PinDirectory::open(const std::string& bpffs, const std::str
   const bool is_there = ::statfs(bpffs.c_str(), &facts) == 0;
   if (!is_there && errno == EACCES) return system_error("look at " + bpffs, errno);
   if (!is_there || facts.f_type != BPF_FS_MAGIC)
-    return Error{ErrorCode::kInvalid,
-                 fmt::format("{0} is not a mounted bpffs: 'mount -t bpf bpf {0}', or name another with --bpffs", bpffs)};
+    return Error{
+        ErrorCode::kInvalid,
+        fmt::format("{0} is not a mounted bpffs: 'mount -t bpf bpf {0}', or name another with --bpffs",
+                    bpffs)};
   const std::string parent = bpffs + "/" + program;
   const std::string path = fmt::format("{}/v{}", parent, SL_ABI_VERSION);
   SLUICE_TRY(make_directory(parent));
@@ -41,9 +43,10 @@ Result<PinDirectory> PinDirectory::open(const std::string& bpffs, const std::str
   Fd lock(::open(path.c_str(), O_RDONLY | O_DIRECTORY | O_CLOEXEC));
   if (!lock) return system_error("open " + path, errno);
   if (::flock(lock.get(), LOCK_EX | LOCK_NB) != 0)
-    return Error{ErrorCode::kExists, fmt::format("another process works on the tables in {}: stop it first, or give "
-                                                 "this one a --bpffs of its own",
-                                                 path)};
+    return Error{ErrorCode::kExists,
+                 fmt::format("another process works on the tables in {}: stop it first, or give "
+                             "this one a --bpffs of its own",
+                             path)};
   return PinDirectory(path, std::move(lock), is_new);
 }
 
@@ -58,7 +61,8 @@ Result<> PinDirectory::remove() {
   std::error_code error;
   std::filesystem::remove_all(path_, error);
   if (error) return system_error("remove " + path_, error.value());
-  std::filesystem::remove(std::filesystem::path(path_).parent_path(), error);  // unless another ABI's is there
+  std::filesystem::remove(std::filesystem::path(path_).parent_path(),
+                          error);  // unless another ABI's is there
   return ok();
 }
 

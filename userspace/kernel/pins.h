@@ -1,5 +1,5 @@
-// Where the kernel's tables are pinned: <bpffs>/<program>/v<ABI version>, one directory an ABI, so that nobody takes
-// over tables of another layout.
+// Where the kernel's tables are pinned: <bpffs>/<program>/v<ABI version>, one directory an ABI, so that
+// nobody takes over tables of another layout.
 #pragma once
 
 #include <optional>
@@ -12,8 +12,8 @@ namespace sluice::kernel {
 
 class PinDirectory {
  public:
-  // Makes the directory if needed and locks it. kExists: another process works on these tables. kInvalid: `bpffs`
-  // is not a mounted bpffs.
+  // Makes the directory if needed and locks it. kExists: another process works on these tables. kInvalid:
+  // `bpffs` is not a mounted bpffs.
   static Result<PinDirectory> open(const std::string& bpffs, const std::string& program);
 
   const std::string& path() const { return path_; }

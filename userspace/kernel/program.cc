@@ -31,7 +31,9 @@ Program::~Program() {
   if (skeleton_ != nullptr) sluice_bpf__destroy(skeleton_);
 }
 
-bpf_object* Program::object() const { return skeleton_->obj; }
+bpf_object* Program::object() const {
+  return skeleton_->obj;
+}
 
 Result<> Program::load() {
   if (const int error = sluice_bpf__load(skeleton_)) {

@@ -287,10 +287,10 @@ void check_totals(const Config& config, Violations& found) {
             backends, config.limits.backends, backends));
   if (slots + largest > config.limits.ring_slots)
     add(found, {"limits.ring_slots", "services"}, ErrorCode::kNoSpace,
-        fmt::format(
-            "the services' rings and a second copy of the largest, for changes, need {} slots, the table has {}: "
-            "raise limits.ring_slots to {} or give services a smaller ring",
-            slots + largest, config.limits.ring_slots, std::bit_ceil(slots + largest)));
+        fmt::format("the services' rings and a second copy of the largest, for changes, need {} slots, the "
+                    "table has {}: "
+                    "raise limits.ring_slots to {} or give services a smaller ring",
+                    slots + largest, config.limits.ring_slots, std::bit_ceil(slots + largest)));
 }
 
 Result<> merged(Violations found) {

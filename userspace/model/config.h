@@ -1,8 +1,8 @@
 // The desired state: what an operator wants, and nothing about how it is done.
 //
-// One schema serves the configuration file (YAML), the API and the state on disk (JSON). A Config that came out
-// of decode() or passed validate() is consistent: names and VIPs are unique, families fit, numbers are in range.
-// Values are plain; threads share none.
+// One schema serves the configuration file (YAML), the API and the state on disk (JSON). A Config that came
+// out of decode() or passed validate() is consistent: names and VIPs are unique, families fit, numbers are in
+// range. Values are plain; threads share none.
 #pragma once
 
 #include <cstdint>
@@ -50,8 +50,8 @@ struct Interface {
   bool operator==(const Interface&) const = default;
 };
 
-// The outer source address of encapsulated packets. With a prefix, its host bits carry the flow's hash so that
-// backends' NICs spread the load. Unset: the address that the kernel's route to the backend prefers.
+// The outer source address of encapsulated packets. With a prefix, its host bits carry the flow's hash so
+// that backends' NICs spread the load. Unset: the address that the kernel's route to the backend prefers.
 struct Encapsulation {
   std::optional<IpPrefix> source4;
   std::optional<IpPrefix> source6;  // a /64 or longer
@@ -69,7 +69,8 @@ struct Defaults {
 struct Limits {
   uint32_t services = 4096;
   uint32_t backends = 16384;
-  uint32_t ring_slots = 1U << 23;  // all services' rings together, and once more the largest while it is replaced
+  uint32_t ring_slots =
+      1U << 23;  // all services' rings together, and once more the largest while it is replaced
   uint32_t flows = 1U << 18;
   bool operator==(const Limits&) const = default;
 };
@@ -120,15 +121,17 @@ Result<ForwardingMode> parse_forwarding_mode(std::string_view);
 Result<BackendState> parse_backend_state(std::string_view);
 Result<FlowTracking> parse_flow_tracking(std::string_view);
 
-// Every rule that spans more than one field. The errors name the thing, the cause and the way out; kInvalid, or
-// kExists for a duplicate, or kNoSpace where a limit is exceeded.
-// Several broken rules make one error, a line each (see merge()).
+// Every rule that spans more than one field. The errors name the thing, the cause and the way out; kInvalid,
+// or kExists for a duplicate, or kNoSpace where a limit is exceeded. Several broken rules make one error, a
+// line each (see merge()).
 Result<> validate(const Config&);
 Result<> validate(const Service&);
-Result<> validate(const Backend&, const Service& of);  // that `of` has no second one like it is validate(Service)'s
+Result<> validate(const Backend&,
+                  const Service& of);  // that `of` has no second one like it is validate(Service)'s
 
 // One broken rule, and the values that break it together, as paths in the document ("services[2].vip"; for a
-// Service or a Backend alone, from there on: "vip"). It is reported at the first. validate() is these, merged.
+// Service or a Backend alone, from there on: "vip"). It is reported at the first. validate() is these,
+// merged.
 struct Violation {
   std::vector<std::string> paths;
   Error error;
@@ -137,8 +140,8 @@ std::vector<Violation> violations(const Config&);
 std::vector<Violation> violations(const Service&);
 std::vector<Violation> violations(const Backend&, const Service& of);
 
-// Several errors as one, a line each, at most kMaxReportedErrors of them. The code is theirs where they agree,
-// kInvalid where they do not. `errors` is not empty.
+// Several errors as one, a line each, at most kMaxReportedErrors of them. The code is theirs where they
+// agree, kInvalid where they do not. `errors` is not empty.
 constexpr size_t kMaxReportedErrors = 100;
 Error merge(const std::vector<Error>& errors);
 

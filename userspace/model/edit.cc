@@ -25,8 +25,9 @@ Result<Backend*> named_backend(Config& config, std::string_view name, const IpAd
   Service* service = SLUICE_TRY(named_service(config, name));
   Backend* backend = service->find_backend(address);
   if (backend != nullptr) return backend;
-  return Error{ErrorCode::kNotFound, fmt::format("service '{0}' has no backend {1}: 'sluice show {0}' lists them",
-                                                 name, address.to_string())};
+  return Error{ErrorCode::kNotFound,
+               fmt::format("service '{0}' has no backend {1}: 'sluice show {0}' lists them", name,
+                           address.to_string())};
 }
 
 }  // namespace
@@ -34,10 +35,11 @@ Result<Backend*> named_backend(Config& config, std::string_view name, const IpAd
 Result<> add_service(Config& config, const Service& service) {
   return edited(config, [&](Config& next) -> Result<> {
     if (next.find_service(service.name) != nullptr)
-      return Error{ErrorCode::kExists,
-                   fmt::format("a service named '{0}' exists already: choose another name, or remove it first with "
-                               "'sluice service del {0}'",
-                               service.name)};
+      return Error{
+          ErrorCode::kExists,
+          fmt::format("a service named '{0}' exists already: choose another name, or remove it first with "
+                      "'sluice service del {0}'",
+                      service.name)};
     next.services.push_back(service);
     return ok();
   });
@@ -55,9 +57,10 @@ Result<> add_backend(Config& config, std::string_view name, const Backend& backe
   return edited(config, [&](Config& next) -> Result<> {
     Service* service = SLUICE_TRY(named_service(next, name));
     if (service->find_backend(backend.address) != nullptr)
-      return Error{ErrorCode::kExists, fmt::format("service '{0}' has a backend {1} already: change it with 'sluice "
-                                                   "backend set {0} {1}'",
-                                                   name, backend.address.to_string())};
+      return Error{ErrorCode::kExists,
+                   fmt::format("service '{0}' has a backend {1} already: change it with 'sluice "
+                               "backend set {0} {1}'",
+                               name, backend.address.to_string())};
     service->backends.push_back(backend);
     return ok();
   });

@@ -1,5 +1,5 @@
-// The changes that a caller can make to a desired state, one at a time. Each either makes the whole change and
-// leaves a valid configuration, or returns an error and leaves the configuration as it was.
+// The changes that a caller can make to a desired state, one at a time. Each either makes the whole change
+// and leaves a valid configuration, or returns an error and leaves the configuration as it was.
 #pragma once
 
 #include <optional>

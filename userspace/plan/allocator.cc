@@ -5,7 +5,9 @@
 
 namespace sluice::plan {
 
-RangeAllocator::RangeAllocator(uint32_t first, uint32_t count) { give(first, count); }
+RangeAllocator::RangeAllocator(uint32_t first, uint32_t count) {
+  give(first, count);
+}
 
 std::optional<uint32_t> RangeAllocator::take(uint32_t count) {
   for (auto range = free_.begin(); range != free_.end(); ++range) {

@@ -38,9 +38,8 @@ Result<Recovered> recover_layout(const dataplane::Port& port, uint32_t service_c
     if (backends[id].state == SL_BACKEND_UNSET) continue;
     layout.backend_ids.reserve(id, 1);
     const auto owner = by_id.find(backends[id].service_id);
-    const bool placed =
-        owner != by_id.end() &&
-        owner->second->backends.emplace(dataplane::address_of(backends[id]), id).second;
+    const bool placed = owner != by_id.end() &&
+                        owner->second->backends.emplace(dataplane::address_of(backends[id]), id).second;
     if (!placed) recovered.stray_backends.push_back(id);
   }
   return recovered;

@@ -1,5 +1,5 @@
-// What the kernel tables hold: which service owns which ring block, which backend has which id, and what is free.
-// Names do not occur here; a service is its key, a backend its address within the service.
+// What the kernel tables hold: which service owns which ring block, which backend has which id, and what is
+// free. Names do not occur here; a service is its key, a backend its address within the service.
 #pragma once
 
 #include <map>
@@ -12,7 +12,7 @@
 namespace sluice::plan {
 
 struct ServiceLayout {
-  sl_service value{};                     // as published
+  sl_service value{};                      // as published
   std::map<IpAddress, uint32_t> backends;  // address -> id
 
   uint32_t slots() const { return value.ring_mask + 1; }

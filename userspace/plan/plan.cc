@@ -3,6 +3,7 @@
 #include <fmt/format.h>
 
 #include <algorithm>
+#include <map>
 #include <set>
 
 #include "plan/slots.h"
@@ -52,6 +53,9 @@ class Planner {
   Result<> change_ring(ServiceLayout& placed, const model::Service& service, bool is_new);
   void retire_missing(ServiceLayout& placed, const model::Service& service);
   void retire(uint32_t id);
+  void reclaim();
+  std::optional<uint32_t> take_block(uint32_t slots);
+  std::optional<uint32_t> take_backend_id();
 
   const dataplane::Port& tables_;
   Plan plan_;
@@ -79,7 +83,7 @@ Result<> Planner::add_backends(ServiceLayout& placed, const model::Service& serv
   const ServiceKey key = ServiceKey::of(service);
   for (const auto& backend : service.backends) {
     if (placed.backends.contains(backend.address)) continue;
-    const auto id = plan_.after.backend_ids.take(1);
+    const auto id = take_backend_id();
     if (!id) return table_full("backends", "backends", key.to_string());
     placed.backends[backend.address] = *id;
     plan_.steps.emplace_back(PutBackend{*id, placed.value.id, key, backend.address});
@@ -87,8 +91,8 @@ Result<> Planner::add_backends(ServiceLayout& placed, const model::Service& serv
   return ok();
 }
 
-// UDP does not say which packet is a flow's first, so there a packet that the table does not know is a new flow's,
-// and no slot has older ones to keep.
+// UDP does not say which packet is a flow's first, so there a packet that the table does not know is a new
+// flow's, and no slot has older ones to keep.
 Tracking tracking(model::Protocol protocol, uint32_t flags_before, uint32_t flags) {
   if (protocol == model::Protocol::kUdp || (flags & SL_SERVICE_TRACK_NONE) != 0) return Tracking::kNone;
   const bool table_leads_no_more = (flags_before & ~flags & SL_SERVICE_TRACK_ALL) != 0;
@@ -122,15 +126,14 @@ Result<> Planner::change_ring(ServiceLayout& placed, const model::Service& servi
   if (!is_new && !change.differs && placed.value.flags == flags) return ok();
 
   const auto slots = static_cast<uint32_t>(change.slots.current.size());
-  const auto base = plan_.after.ring.take(slots);
+  const auto base = take_block(slots);
   if (!base) return table_full("ring slots", "ring_slots", key.to_string());
   if (!is_new) freed_blocks_.emplace_back(placed.value.ring_base, placed.slots());
   placed.value.ring_base = *base;
   placed.value.ring_mask = slots - 1;
   placed.value.flags = flags;
   plan_.forecasts.push_back({key, slots, change.moved, change.tracked});
-  plan_.steps.emplace_back(
-      PutBlock{*base, std::move(change.slots.current), std::move(change.slots.origin)});
+  plan_.steps.emplace_back(PutBlock{*base, std::move(change.slots.current), std::move(change.slots.origin)});
   plan_.steps.emplace_back(PutService{key, placed.value});
   return ok();
 }
@@ -159,20 +162,37 @@ void Planner::remove(const ServiceKey& key) {
   plan_.after.services.erase(found);
 }
 
-// What was freed is free only behind the Reclaim, so no step of this plan may already use it.
-Plan Planner::finish() && {
-  if (!retired_.empty() || !freed_blocks_.empty()) plan_.steps.emplace_back(Reclaim{retired_});
+// What was freed is free only behind a Reclaim.
+void Planner::reclaim() {
+  if (retired_.empty() && freed_blocks_.empty() && freed_services_.empty()) return;
+  plan_.steps.emplace_back(Reclaim{retired_});
   for (const uint32_t id : retired_) plan_.after.backend_ids.give(id, 1);
   for (const auto& [base, count] : freed_blocks_) plan_.after.ring.give(base, count);
   for (const uint32_t id : freed_services_) plan_.after.service_ids.give(id, 1);
-  return std::move(plan_);
+  retired_.clear();
+  freed_blocks_.clear();
+  freed_services_.clear();
 }
 
-const model::Service* find_by_key(const model::Config* config, const ServiceKey& key) {
-  if (config == nullptr) return nullptr;
-  const auto found = std::find_if(config->services.begin(), config->services.end(),
-                                  [&](const model::Service& service) { return ServiceKey::of(service) == key; });
-  return found == config->services.end() ? nullptr : &*found;
+// Where a table is too small for everything at once, what earlier steps freed is reclaimed in the middle of
+// the plan.
+std::optional<uint32_t> Planner::take_block(uint32_t slots) {
+  auto base = plan_.after.ring.take(slots);
+  if (base) return base;
+  reclaim();
+  return plan_.after.ring.take(slots);
+}
+
+std::optional<uint32_t> Planner::take_backend_id() {
+  auto id = plan_.after.backend_ids.take(1);
+  if (id) return id;
+  reclaim();
+  return plan_.after.backend_ids.take(1);
+}
+
+Plan Planner::finish() && {
+  reclaim();
+  return std::move(plan_);
 }
 
 }  // namespace
@@ -184,9 +204,12 @@ Result<Plan> make_plan(const Layout& layout, const dataplane::Port& tables, cons
   for (const auto& service : wanted.services) keys.insert(ServiceKey::of(service));
   for (const auto& [key, placed] : layout.services)
     if (!keys.contains(key)) planner.remove(key);
+  std::map<ServiceKey, const model::Service*> before;
+  if (applied != nullptr)
+    for (const auto& service : applied->services) before[ServiceKey::of(service)] = &service;
   for (const auto& service : wanted.services) {
-    const model::Service* before = find_by_key(applied, ServiceKey::of(service));
-    if (before != nullptr && same_tables(*before, service)) continue;
+    const auto was = before.find(ServiceKey::of(service));
+    if (was != before.end() && same_tables(*was->second, service)) continue;
     SLUICE_TRY(planner.converge(service));
   }
   return std::move(planner).finish();

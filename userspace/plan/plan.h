@@ -1,8 +1,8 @@
 // The plan: from what the tables hold to what is wanted, as ordered steps. Pure; nothing is done here.
 //
-// Order within a service: backends, then the new ring block, then the service that publishes it; what is no longer
-// used is retired after. Every step is safe to stop after: a block or backend that nothing names yet is found and
-// reused or retired by the next plan.
+// Order within a service: backends, then the new ring block, then the service that publishes it; what is no
+// longer used is retired after. Every step is safe to stop after: a block or backend that nothing names yet
+// is found and reused or retired by the next plan.
 #pragma once
 
 #include <optional>
@@ -55,9 +55,9 @@ struct Plan {
   Layout after;                     // once every step is done
 };
 
-// `applied` is the configuration that `layout` was made from: services that are alike in both are skipped. Without
-// it every ring is built and compared with the tables, which repairs whatever differs.
-// kNoSpace: a table is too small; the message says which and what to raise.
+// `applied` is the configuration that `layout` was made from: services that are alike in both are skipped.
+// Without it every ring is built and compared with the tables, which repairs whatever differs. kNoSpace: a
+// table is too small; the message says which and what to raise.
 Result<Plan> make_plan(const Layout& layout, const dataplane::Port& tables, const model::Config* applied,
                        const model::Config& wanted);
 

@@ -29,8 +29,8 @@ SlotChange change_slots(std::span<const uint32_t> before_current, std::span<cons
       if (origin != 0 && !lives(origin)) origin = next;
       if (before != next) ++change.moved;
       if (!change.differs)
-        change.differs = before_current[was] != (next | (tracked ? SL_SLOT_TRACKED : 0)) ||
-                         before_origin[was] != origin;
+        change.differs =
+            before_current[was] != (next | (tracked ? SL_SLOT_TRACKED : 0)) || before_origin[was] != origin;
     }
     if (tracked) ++change.tracked;
     change.slots.current[i] = current | (tracked ? SL_SLOT_TRACKED : 0);

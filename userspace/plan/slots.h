@@ -1,8 +1,9 @@
 // How a ring's slots change: the rules of stable and tracked slots, pure.
 //
-// A slot that a change moves from A to B becomes tracked with current B and origin A, so that flows begun before
-// the change stay on A. While tracked, a further change moves `current` alone: every flow begun since the slot was
-// last stable is in the flow table, so `origin` stays the truth for the rest. A dead backend is nobody's origin.
+// A slot that a change moves from A to B becomes tracked with current B and origin A, so that flows begun
+// before the change stay on A. While tracked, a further change moves `current` alone: every flow begun since
+// the slot was last stable is in the flow table, so `origin` stays the truth for the rest. A dead backend is
+// nobody's origin.
 #pragma once
 
 #include <cstdint>
@@ -33,9 +34,9 @@ enum class Tracking {
   kAllSlots,    // all: the flow table holds every flow now and is to lead until the slots settle
 };
 
-// `before_*` is the block as it is (empty for a new service), `wanted` the ring as built; both lengths are powers
-// of two. The result is as long as the longer one, so that a shrinking ring forgets nothing. `lives` says of a
-// backend id other than 0 whether it will still exist after the change.
+// `before_*` is the block as it is (empty for a new service), `wanted` the ring as built; both lengths are
+// powers of two. The result is as long as the longer one, so that a shrinking ring forgets nothing. `lives`
+// says of a backend id other than 0 whether it will still exist after the change.
 SlotChange change_slots(std::span<const uint32_t> before_current, std::span<const uint32_t> before_origin,
                         std::span<const uint32_t> wanted, Tracking tracking,
                         const std::function<bool(uint32_t)>& lives);
