@@ -17,6 +17,11 @@ case ${1:-} in
 esac
 [[ $EUID -eq 0 ]] || { echo "demo: needs root, for network namespaces and BPF: sudo $0" >&2; exit 1; }
 
+if [[ -e /run/sl-lab-$lab ]]; then
+  echo "demo: a lab '$lab' is up; take it down first: $here/lab.sh down $lab" >&2
+  exit 1
+fi
+
 bold=$'\e[1m' plain=$'\e[0m'
 [[ -t 1 && -z ${NO_COLOR:-} ]] || bold='' plain=''
 say() { printf '\n%s%s%s\n' "$bold" "$*" "$plain"; }
@@ -32,7 +37,10 @@ results=$(mktemp -d)
 clean_up() {
   local status=$?
   trap - EXIT INT TERM HUP
-  [[ -z ${traffic_pid:-} ]] || kill "$traffic_pid" 2>/dev/null || true
+  if [[ -n ${traffic_pid:-} ]]; then
+    kill -9 "$traffic_pid" 2>/dev/null || true
+    wait "$traffic_pid" 2>/dev/null || true
+  fi
   rm -rf "$results"
   if [[ $keep == yes && $status -eq 0 ]]; then
     cat <<TEXT
@@ -58,7 +66,6 @@ say "1. Packages and build (the first time takes some minutes)"
 "$here/build.sh" sluiced sluice sluice-decap
 
 say "2. A lab: client, load balancer, three backends with an HTTP and a UDP server"
-"$here/lab.sh" down "$lab"
 "$here/lab.sh" up "$lab"
 "$here/lab.sh" agent "$lab"
 export SLUICE_SOCKET=/run/sl-lab-$lab/sluice.sock

@@ -2,6 +2,8 @@
 
 import contextlib
 import ipaddress
+import time
+from pathlib import Path
 
 import pytest
 from scapy.layers.inet import IP, UDP
@@ -126,6 +128,42 @@ def test_a_changed_mode_takes_hold_at_the_next_start(lab):
         lab.agent("--config", configured(lab, f"interfaces: [{{name: eth0, xdp: {mode}}}]\n"))
         assert lab.xdp_on("lb", "eth0")["mode"] == number
         lab.traffic(["udp4"], count=20)
+
+
+def test_a_program_that_somebody_took_off_is_attached_again(lab):
+    lab.add_services([backend(1)], ["http4"])
+    lab.ip("lb", "link", "set", "dev", "eth0", "xdp", "off")
+    wait_for(lambda: lab.xdp_on("lb", "eth0"), "it is attached again", 5)
+    assert interfaces(lab)["eth0"]["native"] is True
+    assert "attached again" in lab.log.read_text()
+    lab.traffic(["http4"], count=20)
+
+
+def test_a_program_that_took_the_place_is_reported_until_it_goes(lab):
+    lab.add_services([backend(1)], ["http4"])
+    lab.ip("lb", "link", "set", "dev", "eth0", "xdp", "off")
+    lab.ip("lb", "link", "set", "dev", "eth0", "xdpdrv", "obj", PASS_PROGRAM, "sec", "xdp")
+    try:
+        wait_for(lambda: "held by XDP program 'pass'" in interfaces(lab)["eth0"]["remark"], "it is reported", 5)
+        assert interfaces(lab)["eth0"]["native"] is False
+        assert "not attached" in lab.sluice("show")
+        open_now = len(list(Path(f"/proc/{lab.agent_pid()}/fd").iterdir()))
+        time.sleep(3)
+        assert len(list(Path(f"/proc/{lab.agent_pid()}/fd").iterdir())) <= open_now
+    finally:
+        lab.ip("lb", "link", "set", "dev", "eth0", "xdp", "off")
+    wait_for(lambda: interfaces(lab)["eth0"]["native"], "it is attached again", 5)
+    lab.traffic(["http4"], count=20)
+
+
+def test_an_interface_that_was_deleted_and_made_again_gets_its_program(second_way_in):
+    lab = second_way_in
+    lab.fresh_agent("--config", configured(lab, "interfaces: [eth0, in2]\n"))
+    lab.ip("lb", "link", "del", "in2")
+    wait_for(lambda: "gone" in interfaces(lab)["in2"]["remark"], "it is reported", 5)
+    lab.ip("lb", "link", "add", "in2", "type", "veth", "peer", "name", "eth1", "netns", f"sl-{lab.name}-client")
+    wait_for(lambda: lab.xdp_on("lb", "in2"), "it is attached again", 5)
+    assert interfaces(lab)["eth0"]["native"] is True
 
 
 # --- the outer header ---

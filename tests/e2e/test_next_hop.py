@@ -220,8 +220,8 @@ def test_a_backend_without_a_route_waits_for_one(lab):
 
 def test_a_gateway_by_its_link_local_address(lab):
     """As routers announce themselves in IPv6."""
-    shown = json.loads(lab.ip("b1", "-j", "address", "show", "eth0", "scope", "link").stdout)
-    gateway = shown[0]["addr_info"][0]["local"]
+    shown = json.loads(lab.ip("b1", "-j", "address", "show", "dev", "eth0").stdout)[0]["addr_info"]
+    gateway = next(each["local"] for each in shown if each["scope"] == "link")
     far = "2001:db8:77::11"
     lab.ip("b1", "address", "add", f"{far}/128", "dev", "lo", "nodad")
     lab.ip("lb", "route", "add", "2001:db8:77::/64", "via", gateway, "dev", "b1")

@@ -212,8 +212,8 @@ def test_nothing_without_services_is_touched(driver):
 @pytest.mark.parametrize("family", [4, 6])
 @pytest.mark.parametrize("group", ["ff:ff:ff:ff:ff:ff", "01:00:5e:00:00:01", "33:33:00:00:00:01"])
 def test_a_frame_to_a_group_is_passed_even_if_it_names_a_vip(driver, family, group):
-    driver.configure(config(service(vip=VIP[family])))
+    driver.configure(config(service("any", VIP[family], "*")))
     frame = packet(family)
     frame.dst = group
-    outcome = driver.run(frame)
+    outcome = driver.run(bytes(frame))
     assert (outcome.action, outcome.reason) == ("pass", "group")

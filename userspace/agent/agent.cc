@@ -236,13 +236,18 @@ void Agent::refresh_paths() {
 void Agent::check_attachments() {
   for (auto& attached : attachments_) {
     const auto link = routes_.link(attached.interface.name);
-    if (link.ok() && is_attached(pins_, {attached.interface.name, link->ifindex})) continue;
+    const kernel::Interface now{attached.interface.name, link.ok() ? link->ifindex : 0};
+    const uint32_t program = link.ok() ? kernel::program_on(now) : 0;
+    const bool same_as_before =
+        program != 0 && program == attached.program_id && now.ifindex == attached.interface.ifindex;
+    if (same_as_before) continue;
+    attached.program_id = program;
+    if (link.ok() && is_attached(pins_, now)) continue;
     const std::string before = attached.remark;
     attached.native = attached.shared = false;
     attached.remark = "not attached: the interface is gone";
     if (link.ok()) {
-      auto again =
-          attach_interfaces(*port_, pins_, controller_->wanted(), {{attached.interface.name, link->ifindex}});
+      auto again = attach_interfaces(*port_, pins_, controller_->wanted(), {now});
       if (again.ok()) {
         attached = std::move(again->front());
         spdlog::warn("{}: Sluice's program was gone; attached again", attached.interface.name);
@@ -324,7 +329,7 @@ Result<> detach(const Options& options) {
   if (names.ok() && !names->empty())
     spdlog::info("detached from {}", fmt::join(*names, ", "));
   else
-    spdlog::info("no program of the tables in {} was on an interface ('ip link' shows programs of others)",
+    spdlog::info("Sluice was on no interface with tables in {} ('ip link' shows programs with others)",
                  options.bpffs);
   return ok();
 }

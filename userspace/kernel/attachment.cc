@@ -92,7 +92,7 @@ Result<Attachment> replace_alone(const XdpSource& source, const Interface& inter
   if (const int error = bpf_xdp_attach(static_cast<int>(interface.ifindex), fd,
                                        mode_flag(native) | XDP_FLAGS_REPLACE, &options))
     return attach_error(interface, native ? "native" : "generic", error);
-  return Attachment{interface, native, false, true, {}};
+  return Attachment{interface, native, false, true, 0, {}};
 }
 
 Result<> detach_from_dispatcher(const Interface& interface, const std::vector<uint32_t>& ids, bool native) {
@@ -116,7 +116,7 @@ Result<Attachment> attach_in_mode(const XdpSource& source, const Interface& inte
                                             native ? XDP_MODE_NATIVE : XDP_MODE_SKB, 0))
     return attach_error(interface, native ? "native" : "generic", error);
   const MultiprogHandle programs = programs_on(interface);
-  return Attachment{interface, native, programs && !xdp_multiprog__is_legacy(programs.get()), false, {}};
+  return Attachment{interface, native, programs && !xdp_multiprog__is_legacy(programs.get()), false, 0, {}};
 }
 
 Result<Attachment> attach_new(const XdpSource& source, const Interface& interface, model::XdpMode mode) {
@@ -147,6 +147,7 @@ Result<Attachment> attach_xdp(const XdpSource& source, const Interface& interfac
     const bool mode_fits = mode == model::XdpMode::kAuto || native == (mode == model::XdpMode::kNative);
     if (legacy && mode_fits) {
       Attachment attachment = SLUICE_TRY(replace_alone(source, interface, before.get()));
+      attachment.program_id = program_on(interface);
       attachment.remark = "alone on the interface, as before";
       if (!native) attachment.remark += ", in generic mode";
       return attachment;
@@ -157,6 +158,7 @@ Result<Attachment> attach_xdp(const XdpSource& source, const Interface& interfac
   Attachment attachment = SLUICE_TRY(attach_new(source, interface, mode));
   SLUICE_TRY(detach_from_dispatcher(interface, earlier, attachment.native));
   attachment.replaced = !earlier.empty();
+  attachment.program_id = program_on(interface);
   if (!attachment.shared && attachment.remark.empty())
     attachment.remark = "alone on the interface: this kernel refuses libxdp's dispatcher";
   return attachment;
@@ -189,6 +191,12 @@ bool is_on(const XdpSource& source, const Interface& interface) {
   return xdp_multiprog__is_legacy(programs.get())
              ? is_instance(source, xdp_program__id(xdp_multiprog__main_prog(programs.get())))
              : !instances_in(source, programs.get()).empty();
+}
+
+uint32_t program_on(const Interface& interface) {
+  capture_library_log();
+  uint32_t id = 0;
+  return bpf_xdp_query_id(static_cast<int>(interface.ifindex), 0, &id) == 0 ? id : 0;
 }
 
 std::vector<Interface> interfaces_with(const XdpSource& source) {

@@ -29,11 +29,11 @@ struct XdpSource {
 
 struct Attachment {
   Interface interface;
-  bool native = false;  // false: generic, slower, in the kernel's common receive path
-  bool shared =
-      false;  // chained with other XDP programs by libxdp's dispatcher; false: alone on the interface
-  bool replaced = false;  // an earlier instance was on the interface
-  std::string remark;     // why it is not native or not shared, for people; empty when it is both
+  bool native = false;      // false: generic, slower, in the kernel's common receive path
+  bool shared = false;      // chained with other XDP programs by libxdp's dispatcher; false: alone
+  bool replaced = false;    // an earlier instance was on the interface
+  uint32_t program_id = 0;  // what program_on() said when it was last looked at
+  std::string remark;       // why it is not native or not shared, for people; empty when it is both
 };
 
 // Attaches, or replaces an earlier instance without a gap. With XdpMode::kAuto native mode is tried first.
@@ -43,7 +43,12 @@ Result<Attachment> attach_xdp(const XdpSource& source, const Interface& interfac
 // Takes every instance off the interface; true if there was one.
 Result<bool> detach_xdp(const XdpSource& source, const Interface& interface);
 
+// libxdp 1.3 loses a file descriptor each time that it looks at an interface with a program (this,
+// attach_xdp() and detach_xdp()): what looks again and again asks program_on() first.
 bool is_on(const XdpSource& source, const Interface& interface);
+
+// The kernel's id of the XDP program on the interface, whoever's it is, or of the dispatcher; 0: none.
+uint32_t program_on(const Interface& interface);
 
 // The interfaces of this network namespace that an instance is on.
 std::vector<Interface> interfaces_with(const XdpSource& source);
