@@ -59,7 +59,7 @@ struct sl_service_key6 {
 SL_ASSERT(sizeof(struct sl_service_key6) == 20);
 
 enum sl_service_flag {
-	SL_SERVICE_TRACK_ALL = 1 << 0,  /* every flow goes through the flow table */
+	SL_SERVICE_TRACK_ALL = 1 << 0,	/* every flow goes through the flow table */
 	SL_SERVICE_TRACK_NONE = 1 << 1, /* no flow does, whatever its slot says */
 };
 
@@ -74,7 +74,7 @@ SL_ASSERT(sizeof(struct sl_service) == 16);
 /* ---- ring, origin: flat arrays of slots, a cache line an element ---- */
 
 #define SL_SLOTS_PER_LINE 16
-#define SL_SLOT_TRACKED	  0x80000000u /* top bit of a slot; the rest is a backend id, 0 for none */
+#define SL_SLOT_TRACKED 0x80000000u /* top bit of a slot; the rest is a backend id, 0 for none */
 
 struct sl_ring_line {
 	__u32 slot[SL_SLOTS_PER_LINE];
@@ -91,8 +91,8 @@ enum sl_backend_state {
 };
 
 #define SL_HEADER_CAPACITY 80
-#define SL_HEADER_IPV4	   34 /* Ethernet, IPv4 */
-#define SL_HEADER_IPV6	   54 /* Ethernet, IPv6 */
+#define SL_HEADER_IPV4 34 /* Ethernet, IPv4 */
+#define SL_HEADER_IPV6 54 /* Ethernet, IPv6 */
 
 struct sl_backend {
 	__u32 state;	  /* enum sl_backend_state */
@@ -147,16 +147,16 @@ struct sl_flow {
 };
 SL_ASSERT(sizeof(struct sl_flow) == 24);
 
-#define SL_FLOW_SEEN_EVERY 1000000000ull  /* ns; a hit rewrites `seen` only when it is older than this */
-#define SL_FLOW_SYN_QUIET  5000000000ull  /* ns; a SYN after such a pause is no repeated one but a new flow's */
-#define SL_FLOW_UDP_IDLE   60000000000ull /* ns; a UDP flow that was silent for longer is over */
+#define SL_FLOW_SEEN_EVERY 1000000000ull /* ns; a hit rewrites `seen` only when it is older than this */
+#define SL_FLOW_SYN_QUIET 5000000000ull	 /* ns; a SYN after such a pause is no repeated one but a new flow's */
+#define SL_FLOW_UDP_IDLE 60000000000ull	 /* ns; a UDP flow that was silent for longer is over */
 
 /* ---- configuration, read-only data set before load; what is off costs nothing ---- */
 
 struct sl_config {
-	__u64 hash_key[2];     /* made from the fleet's seed */
-	__be64 entropy_mask6;  /* bits of the outer IPv6 source's low half that carry the flow's hash */
-	__be32 entropy_mask4;  /* bits of the outer IPv4 source that do */
+	__u64 hash_key[2];    /* made from the fleet's seed */
+	__be64 entropy_mask6; /* bits of the outer IPv6 source's low half that carry the flow's hash */
+	__be32 entropy_mask4; /* bits of the outer IPv4 source that do */
 	__u32 zero;
 };
 SL_ASSERT(sizeof(struct sl_config) == 32);

@@ -9,7 +9,7 @@ set -euo pipefail
 build=(cmake ninja-build g++ pkg-config clang llvm bpftool libbpf-dev libxdp-dev libelf-dev zlib1g-dev libmnl-dev
   libboost1.81-dev libcli11-dev libfmt-dev libspdlog-dev nlohmann-json3-dev libyaml-cpp-dev libsystemd-dev)
 lab=(iproute2 ethtool procps curl util-linux python3)
-test=(libgtest-dev libgmock-dev python3-pytest python3-scapy tcpdump netcat-openbsd iputils-ping shellcheck systemd git)
+test=(clang-format libgtest-dev libgmock-dev python3-pytest python3-scapy tcpdump netcat-openbsd iputils-ping shellcheck systemd git)
 
 wanted=()
 for group in "$@"; do

@@ -12,7 +12,7 @@
 #define SL_ECN_MASK 0x03
 #define SL_ECN_ECT1 0x01
 #define SL_ECN_ECT0 0x02
-#define SL_ECN_CE   0x03
+#define SL_ECN_CE 0x03
 
 struct {
 	__uint(type, BPF_MAP_TYPE_HASH);
@@ -98,8 +98,7 @@ SL_INLINE enum sl_decap_reason sl_tunnel_parse(struct xdp_md *ctx, struct sl_tun
 
 SL_INLINE enum sl_decap_reason sl_tunnel_is_ours(const struct sl_tunnel *tunnel)
 {
-	return bpf_map_lookup_elem(&decap_addresses, &tunnel->destination) ? SL_DECAP_DONE
-									    : SL_DECAP_NOT_OURS;
+	return bpf_map_lookup_elem(&decap_addresses, &tunnel->destination) ? SL_DECAP_DONE : SL_DECAP_NOT_OURS;
 }
 
 /* The inner packet's ECN field after the tunnel, RFC 6040 section 4.2 (figure 4), or SL_ECN_DROP. */

@@ -31,12 +31,12 @@ struct sl_packet {
 	__be32 destination[4];
 	__be16 source_port;
 	__be16 destination_port;
-	__be16 dont_fragment; /* IPv4's DF bit in its place in the header, or 0 */
+	__be16 dont_fragment;  /* IPv4's DF bit in its place in the header, or 0 */
 	__be16 identification; /* IPv4's */
 	__u8 protocol;
 	__u8 traffic_class; /* DSCP and ECN */
 	bool is_v6;
-	bool opens_flow; /* TCP with SYN and without ACK */
+	bool opens_flow;   /* TCP with SYN and without ACK */
 	__be32 flow_label; /* IPv6's, in its place in the first word of the header */
 
 	/* service */

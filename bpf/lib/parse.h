@@ -7,12 +7,12 @@
 
 #include "packet.h"
 
-#define SL_IPV4_DF	       bpf_htons(0x4000)
-#define SL_IPV4_FRAGMENT_MASK  bpf_htons(0x3fff) /* more-fragments bit and offset, RFC 791 section 3.1 */
-#define SL_IPV6_FLOW_LABEL     bpf_htonl(0x000fffff) /* RFC 8200 section 3 */
-#define SL_TCP_FLAGS_OFFSET    13
-#define SL_TCP_SYN	       0x02
-#define SL_TCP_ACK	       0x10
+#define SL_IPV4_DF bpf_htons(0x4000)
+#define SL_IPV4_FRAGMENT_MASK bpf_htons(0x3fff)	 /* more-fragments bit and offset, RFC 791 section 3.1 */
+#define SL_IPV6_FLOW_LABEL bpf_htonl(0x000fffff) /* RFC 8200 section 3 */
+#define SL_TCP_FLAGS_OFFSET 13
+#define SL_TCP_SYN 0x02
+#define SL_TCP_ACK 0x10
 
 /* Reads ports, and TCP's flags. The ports stand first in both protocols (RFC 9293 section 3.1, RFC 768). */
 SL_INLINE enum sl_reason sl_parse_l4(struct sl_packet *packet, void *l4, __u32 l4_size)

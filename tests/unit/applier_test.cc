@@ -114,7 +114,7 @@ TEST(Applier, WritesNothingWhenNothingChanges) {
   node.restart();
   const unsigned restarted = node.port.writes;
   ASSERT_TRUE(node.applier->apply(two_services()).ok());
-  EXPECT_EQ(node.port.writes, restarted) << "not even when the tables had to be compared";
+  EXPECT_EQ(node.port.writes, restarted + 1) << "a new agent opens the interface again, and that is all";
 }
 
 TEST(Applier, LooksAheadWithoutTouchingAnything) {

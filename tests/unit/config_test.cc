@@ -289,7 +289,7 @@ TEST(Validate, Defaults) {
 
 TEST(Validate, LimitsAreInRange) {
   const auto limits = [](Limits wanted) { return [wanted](Config& c) { c.limits = wanted; }; };
-  EXPECT_TRUE(passes(limits({.services = 1, .backends = 3, .ring_slots = 1U << 16, .flows = 1024})));
+  EXPECT_TRUE(passes(limits({.services = 1, .backends = 3, .ring_slots = 1U << 17, .flows = 1024})));
   EXPECT_TRUE(passes(limits(
       {.services = kMaxServices, .backends = kMaxBackends, .ring_slots = 1U << 28, .flows = kMaxFlows})));
   EXPECT_TRUE(fails_with(limits({.services = kMaxServices + 1}), ErrorCode::kInvalid,

@@ -114,6 +114,15 @@ TEST_F(InitialStateTest, TakesAllButServicesFromTheFileEvenWhenItIsTheSame) {
   EXPECT_EQ(start().config.defaults.grace_seconds, 900u);
 }
 
+TEST_F(InitialStateTest, SaysWhenTheHashWillSpreadFlowsAnotherWay) {
+  write_file(std::string(kInterfaces) + "defaults: {hash_seed: one}\n");
+  EXPECT_FALSE(initial_state(options_, *store_)->hash_changes) << "nothing is there that could change";
+  start();
+  EXPECT_FALSE(initial_state(options_, *store_)->hash_changes);
+  write_file(std::string(kInterfaces) + "defaults: {hash_seed: two}\n");
+  EXPECT_TRUE(initial_state(options_, *store_)->hash_changes);
+}
+
 TEST_F(InitialStateTest, PutsTheCommandLinesInterfacesFirst) {
   write_file(kInterfaces);
   options_.interfaces = {"eth7", "eth8"};

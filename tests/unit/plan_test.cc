@@ -222,6 +222,25 @@ INSTANTIATE_TEST_SUITE_P(Plan, FullTable,
                                          Full{"ring_slots", 8, 64, 256}),
                          [](const auto& full) { return full.param.limit; });
 
+// In tables that hold one service, one takes the other's place within a single plan.
+TEST_P(FullTable, IsRoomEnoughForAnotherInItsPlace) {
+  const auto& [limit, services, backends, slots] = GetParam();
+  FakePort tables(services, backends, slots);
+  test::WatchedPort port(tables);
+  Layout layout(services, backends, slots);
+  const model::Config wanted[] = {
+      make_config({web()}),
+      make_config(
+          {make_service("two", "192.0.2.2:80", {make_backend("10.0.0.1"), make_backend("10.0.0.2")})})};
+  for (int i = 0; i < 4; ++i) {
+    const auto made = make_plan(layout, tables, nullptr, wanted[i % 2]);
+    ASSERT_TRUE(made.ok()) << made.error().message;
+    for (const auto& step : made->steps) std::visit(Executor(port), step);
+    layout = made->after;
+    expect_tables(port, layout, wanted[i % 2], services);
+  }
+}
+
 // ---- any configuration after any other ----
 
 // What a new agent would find after each step: no more may be lost than what the next plan takes up again.
@@ -255,6 +274,35 @@ TEST_F(PlanTest, IsSafeToStopAfterEveryStep) {
       expect_tables(port, layout, wanted, kServices);
     }
   }
+}
+
+// Where everything cannot be there at once, what is in the way goes first, or all stays as it is.
+TEST_F(PlanTest, IsAsSafeWhereTablesAreTight) {
+  unsigned refused = 0, reclaimed_early = 0;
+  for (unsigned seed = 1; seed <= 40 && !HasFailure(); ++seed) {
+    SCOPED_TRACE("configurations " + std::to_string(seed));
+    test::RandomConfig random(seed);
+    FakePort tables(5, 40, 6144);
+    test::WatchedPort port(tables);
+    Layout layout(5, 40, 6144);
+    for (int i = 0; i < 12 && !HasFailure(); ++i) {
+      const model::Config wanted = random.next();
+      const auto made = make_plan(layout, tables, nullptr, wanted);
+      if (!made.ok()) {
+        EXPECT_EQ(made.error().code, ErrorCode::kNoSpace);
+        ++refused;
+        continue;
+      }
+      for (const auto& step : made->steps) std::visit(Executor(port), step);
+      const std::string done = kinds(made->steps);
+      reclaimed_early += done.find("reclaim") + 7 < done.size();
+      layout = made->after;
+      expect_tables(port, layout, wanted, 5);
+    }
+  }
+  EXPECT_GT(reclaimed_early, 50u);
+  EXPECT_GT(refused, 0u);
+  EXPECT_LT(refused, 240u);
 }
 
 TEST_F(PlanTest, SaysTheSameOfTheTablesAsRecoveryFindsInThem) {

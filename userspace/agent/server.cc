@@ -62,10 +62,6 @@ Result<Server> Server::listen(asio::io_context& context, const std::string& path
                  fmt::format("another agent answers on {}: stop it first, or give this one a "
                              "--socket, --state-dir and --bpffs of its own",
                              path)};
-  struct stat there {};
-  if (::lstat(path.c_str(), &there) == 0 && !S_ISSOCK(there.st_mode))
-    return Error{ErrorCode::kExists,
-                 fmt::format("{} is there and is no socket: give another --socket", path)};
   struct stat present {};
   if (::lstat(path.c_str(), &present) == 0) {
     if (!S_ISSOCK(present.st_mode))

@@ -54,8 +54,7 @@ class Planner {
   void retire_missing(ServiceLayout& placed, const model::Service& service);
   void retire(uint32_t id);
   void reclaim();
-  std::optional<uint32_t> take_block(uint32_t slots);
-  std::optional<uint32_t> take_backend_id();
+  std::optional<uint32_t> take(RangeAllocator& from, uint32_t count);
 
   const dataplane::Port& tables_;
   Plan plan_;
@@ -69,7 +68,7 @@ Result<> Planner::converge(const model::Service& service) {
   const bool is_new = !plan_.after.services.contains(key);
   ServiceLayout& placed = plan_.after.services[key];
   if (is_new) {
-    const auto id = plan_.after.service_ids.take(1);
+    const auto id = take(plan_.after.service_ids, 1);
     if (!id) return table_full("services", "services", key.to_string());
     placed.value.id = *id;
   }
@@ -83,7 +82,7 @@ Result<> Planner::add_backends(ServiceLayout& placed, const model::Service& serv
   const ServiceKey key = ServiceKey::of(service);
   for (const auto& backend : service.backends) {
     if (placed.backends.contains(backend.address)) continue;
-    const auto id = take_backend_id();
+    const auto id = take(plan_.after.backend_ids, 1);
     if (!id) return table_full("backends", "backends", key.to_string());
     placed.backends[backend.address] = *id;
     plan_.steps.emplace_back(PutBackend{*id, placed.value.id, key, backend.address});
@@ -126,7 +125,7 @@ Result<> Planner::change_ring(ServiceLayout& placed, const model::Service& servi
   if (!is_new && !change.differs && placed.value.flags == flags) return ok();
 
   const auto slots = static_cast<uint32_t>(change.slots.current.size());
-  const auto base = take_block(slots);
+  const auto base = take(plan_.after.ring, slots);
   if (!base) return table_full("ring slots", "ring_slots", key.to_string());
   if (!is_new) freed_blocks_.emplace_back(placed.value.ring_base, placed.slots());
   placed.value.ring_base = *base;
@@ -176,18 +175,11 @@ void Planner::reclaim() {
 
 // Where a table is too small for everything at once, what earlier steps freed is reclaimed in the middle of
 // the plan.
-std::optional<uint32_t> Planner::take_block(uint32_t slots) {
-  auto base = plan_.after.ring.take(slots);
+std::optional<uint32_t> Planner::take(RangeAllocator& from, uint32_t count) {
+  const auto base = from.take(count);
   if (base) return base;
   reclaim();
-  return plan_.after.ring.take(slots);
-}
-
-std::optional<uint32_t> Planner::take_backend_id() {
-  auto id = plan_.after.backend_ids.take(1);
-  if (id) return id;
-  reclaim();
-  return plan_.after.backend_ids.take(1);
+  return from.take(count);
 }
 
 Plan Planner::finish() && {
