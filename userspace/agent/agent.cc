@@ -60,7 +60,7 @@ class Agent {
   asio::awaitable<void> tick();
   asio::awaitable<void> feed_watchdog();
   Result<nlohmann::json> status() const;
-  Result<nlohmann::json> change(const Controller::Edit& edit);
+  Result<nlohmann::json> change(const std::string& what, const Controller::Edit& edit);
   bool has_unresolved() const;
   void refresh_paths();
   void check_attachments();
@@ -155,8 +155,10 @@ Result<nlohmann::json> Agent::status() const {
   return api::encode(status);
 }
 
-Result<nlohmann::json> Agent::change(const Controller::Edit& edit) {
-  return api::encode(SLUICE_TRY(controller_->change(edit)));
+Result<nlohmann::json> Agent::change(const std::string& what, const Controller::Edit& edit) {
+  const api::Changed changed = SLUICE_TRY(controller_->change(edit));
+  spdlog::info("revision {}: {}, {} slots moved", changed.revision, what, changed.moved);
+  return api::encode(changed);
 }
 
 // Asks again.
@@ -201,23 +203,28 @@ asio::awaitable<Result<nlohmann::json>> Agent::handle(Request request) {
     if (const Result<> fits = model::add_service(trial, add->service); !fits.ok()) co_return fits.error();
     for (const auto& backend : add->service.backends)
       co_await wait_for_neighbour(backend.address, backend.next_hop, give_up);
-    co_return change([&](model::Config& config) { return model::add_service(config, add->service); });
+    co_return change("added service " + add->service.name,
+                     [&](model::Config& config) { return model::add_service(config, add->service); });
   }
   if (const auto* gone = std::get_if<DeleteService>(&request))
-    co_return change([&](model::Config& config) { return model::delete_service(config, gone->name); });
+    co_return change("deleted service " + gone->name,
+                     [&](model::Config& config) { return model::delete_service(config, gone->name); });
   if (const auto* add = std::get_if<AddBackend>(&request)) {
     if (const Result<> fits = model::add_backend(trial, add->service, add->backend); !fits.ok())
       co_return fits.error();
     co_await wait_for_neighbour(add->backend.address, add->backend.next_hop, give_up);
     co_return change(
+        fmt::format("added backend {} to {}", add->backend.address.to_string(), add->service),
         [&](model::Config& config) { return model::add_backend(config, add->service, add->backend); });
   }
   if (const auto* edit = std::get_if<ChangeBackend>(&request))
-    co_return change([&](model::Config& config) {
-      return model::change_backend(config, edit->service, edit->address, edit->change);
-    });
+    co_return change(fmt::format("changed backend {} of {}", edit->address.to_string(), edit->service),
+                     [&](model::Config& config) {
+                       return model::change_backend(config, edit->service, edit->address, edit->change);
+                     });
   const auto& gone = std::get<DeleteBackend>(request);
   co_return change(
+      fmt::format("deleted backend {} of {}", gone.address.to_string(), gone.service),
       [&](model::Config& config) { return model::delete_backend(config, gone.service, gone.address); });
 }
 
