@@ -213,7 +213,7 @@ def test_nothing_without_services_is_touched(driver):
 @pytest.mark.parametrize("group", ["ff:ff:ff:ff:ff:ff", "01:00:5e:00:00:01", "33:33:00:00:00:01"])
 def test_a_frame_to_a_group_is_passed_even_if_it_names_a_vip(driver, family, group):
     driver.configure(config(service("any", VIP[family], "*")))
-    frame = packet(family)
+    frame = Ether(packet(family))
     frame.dst = group
     outcome = driver.run(bytes(frame))
     assert (outcome.action, outcome.reason) == ("pass", "group")
