@@ -307,7 +307,7 @@ TEST(Applier, LosesNothingWhereverTheAgentDies) {
 }
 
 TEST(Applier, SurvivesDyingAgainAndAgain) {
-  for (unsigned seed = 1; seed <= 60 && !testing::Test::HasFailure(); ++seed) {
+  for (unsigned seed = 1; seed <= 30 && !testing::Test::HasFailure(); ++seed) {
     SCOPED_TRACE("history " + std::to_string(seed));
     RandomConfig random(seed);
     Node node;

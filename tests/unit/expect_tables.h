@@ -32,9 +32,10 @@ inline void expect_ring(const dataplane::Port& port, const plan::ServiceLayout& 
                          placed.backends.at(backend.address)});
   const auto fresh = ring::build(members, service.ring_slots);
   ASSERT_GE(placed.slots(), service.ring_slots);
+  const uint32_t* ring = port.ring().data() + placed.value.ring_base;
   for (uint32_t i = 0; i < placed.slots(); ++i)
-    ASSERT_EQ(port.ring()[placed.value.ring_base + i] & ~SL_SLOT_TRACKED, fresh[i % fresh.size()])
-        << service.name << " slot " << i;
+    if ((ring[i] & ~SL_SLOT_TRACKED) != fresh[i & (service.ring_slots - 1)])
+      FAIL() << service.name << ": slot " << i << " names " << ring[i];
 }
 
 inline void expect_service(const dataplane::Port& port, const plan::ServiceLayout& placed,
