@@ -1,11 +1,11 @@
 #!/usr/bin/env bash
 # A small network of namespaces to try Sluice in: a client, a load balancer and backends that run real servers.
 #
-#   lab.sh up NAME [BACKENDS [one-armed]]  make it (3 backends); does not start the agent
-#   lab.sh agent NAME [OPTION...] start sluiced in it, in the background, on eth0 or as --config FILE says
-#   lab.sh run NAME HOST CMD...   run a command on a host: client, lb, b1, b2, ...
-#   lab.sh stop-agent NAME        stop sluiced; packets keep flowing
-#   lab.sh down NAME              take everything away, also half-made labs
+#   lab.sh up NAME [BACKENDS [one-armed]]   make it (3 backends); does not start the agent
+#   lab.sh agent NAME [OPTION...]           start sluiced in the background, on eth0 or as --config FILE says
+#   lab.sh run NAME HOST CMD...             run a command on a host: client, lb, b1, b2, ...
+#   lab.sh stop-agent NAME                  stop sluiced; packets keep flowing
+#   lab.sh down NAME                        take everything away, also half-made labs
 #
 #   client eth0 ── lb eth0 │ XDP │ lb b1 ── b1 eth0   198.51.100.0/24, 2001:db8:1::/64 on the client's side,
 #                          │     │ lb b2 ── b2 eth0   10.0.N.0/24, 2001:db8:b:N::/64 on backend N's.

@@ -187,7 +187,8 @@ class Lab:
 
     def reason(self, name):
         """How many packets were not forwarded, for this reason."""
-        return next(each["traffic"]["packets"] for each in self.json("show", "drops")["reasons"] if each["name"] == name)
+        reasons = self.json("show", "drops")["reasons"]
+        return next(each["traffic"]["packets"] for each in reasons if each["name"] == name)
 
     def add_services(self, addresses, kinds=ALL_KINDS, options=()):
         """The services that traffic.py asks for, each with these backends."""

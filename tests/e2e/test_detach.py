@@ -62,7 +62,8 @@ def test_another_load_balancer_on_the_host_stays(lab):
     other["bpffs"].mkdir(exist_ok=True)
     lab.run("lb", "mount", "-t", "bpf", "sl-lab", other["bpffs"])
     options = ["--bpffs", other["bpffs"], "--state-dir", other["state"], "--socket", other["socket"]]
-    with lab.running("lb", SLUICED, "--interface", "b3", *options, stderr=open(lab.directory / "other.log", "w")):
+    with open(lab.directory / "other.log", "w") as log, \
+            lab.running("lb", SLUICED, "--interface", "b3", *options, stderr=log):
         wait_for(lambda: lab.xdp_on("lb", "b3"), "the other one is attached")
         wait_for(other["socket"].exists, "the other one serves")
         lab.traffic(["udp4"], count=10)

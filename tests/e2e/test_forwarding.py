@@ -74,7 +74,8 @@ def test_a_service_for_any_port_takes_every_port_and_leaves_those_that_have_thei
     for service, n in (("all-tcp", 1), ("all-tcp", 2), ("all-udp", 2), ("web", 3)):
         lab.sluice("backend", "add", service, backend(n))
 
-    with lab.running("b1", PYTHON, SERVER, "b1", "8080", "5353"), lab.running("b2", PYTHON, SERVER, "b2", "8080", "5353"):
+    with lab.running("b1", PYTHON, SERVER, "b1", "8080", "5353"), \
+            lab.running("b2", PYTHON, SERVER, "b2", "8080", "5353"):
         def answer():
             return lab.run("client", "curl", "-s", "--max-time", "2", f"http://{url_host}:8080/", check=False).stdout
 

@@ -254,7 +254,8 @@ services:
       - {{address: {backend(1)}, weight: 2}}
       - {{address: "{backend(2, 6)}"}}
       - {{address: {backend(3)}, state: drain}}
-  - {{name: dns6, vip: "[{VIP6}]:53", protocol: udp, flows: stateless, ring: 1024, backends: [{{address: {backend(3)}}}]}}
+  - {{name: dns6, vip: "[{VIP6}]:53", protocol: udp, flows: stateless, ring: 1024,
+      backends: [{{address: {backend(3)}}}]}}
 """)
     lab.fresh_agent("--config", config)
     answers = lab.traffic(["http4", "udp6"], count=60)

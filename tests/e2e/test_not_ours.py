@@ -2,7 +2,7 @@
 
 import pytest
 
-from lab import CLIENT4, CLIENT6, LB4, LB6, PYTHON, SERVER, VIP4, backend
+from lab import CLIENT4, CLIENT6, LB4, LB6, PYTHON, SERVER, VIP4, backend, wait_for
 
 
 @pytest.fixture(params=["native", "generic"])
@@ -29,8 +29,7 @@ def fetch(lab, host, address, port=80):
 def test_the_load_balancers_own_addresses_answer(busy_lab):
     lab = busy_lab
     with lab.running("lb", PYTHON, SERVER, "itself", "22", "161"):
-        lab.run("client", "curl", "-s", "--retry", "20", "--retry-connrefused", "--retry-delay", "0", "--retry-max-time",
-                "10", f"http://{LB4}:22/")
+        wait_for(lambda: fetch(lab, "client", LB4, 22) == "itself", "the load balancer's own server is up")
         for own in (LB4, LB6):
             assert lab.ping("client", own, count=3).returncode == 0
             assert fetch(lab, "client", own, 22) == "itself"

@@ -1,4 +1,4 @@
-"""A load balancer with one interface: packets go back by where they came in (XDP_TX), next hops are behind a gateway."""
+"""A load balancer with one interface: packets go back by where they came in (XDP_TX), backends are behind a gateway."""
 
 import pytest
 

@@ -11,7 +11,7 @@ from pathlib import Path
 
 import pytest
 
-from lab import PASS_PROGRAM, SLUICE, SLUICED, VIP4, VIP6, backend, left_in, run, wait_for
+from lab import PASS_PROGRAM, SLUICE, SLUICED, VIP4, backend, left_in, run, wait_for
 
 NOBODY = ["setpriv", "--reuid=65534", "--regid=65534", "--clear-groups"]
 TABLES = ("services_v4", "services_v6", "ring", "origin", "backends")
@@ -100,8 +100,9 @@ def test_what_the_command_refuses(small, as_json):
     with nothing_changes(lab):
         for line, code, word in REFUSED:
             done = lab.try_sluice(*line.split(), *(["--json"] if as_json else []))
-            said = json.loads(done.stderr)["error"]["message"] if as_json and done.stderr.startswith("{") else done.stderr
-            if done.returncode != code or word not in said or done.stdout or (as_json and said is done.stderr):
+            is_json = done.stderr.startswith("{")
+            said = json.loads(done.stderr)["error"]["message"] if is_json else done.stderr
+            if done.returncode != code or word not in said or done.stdout or is_json != as_json:
                 wrong.append((line, done.returncode, done.stdout, done.stderr))
     assert not wrong, "\n".join(map(str, wrong))
 
@@ -198,7 +199,8 @@ def raw_request(lab, data):
 
 
 def request(method, target, body="", headers=""):
-    return (f"{method} {target} HTTP/1.1\r\nHost: sluice\r\n{headers}Content-Length: {len(body)}\r\n\r\n{body}").encode()
+    head = f"{method} {target} HTTP/1.1\r\nHost: sluice\r\n{headers}Content-Length: {len(body)}"
+    return f"{head}\r\n\r\n{body}".encode()
 
 
 @pytest.mark.parametrize("data, status, word", [
@@ -512,6 +514,7 @@ def test_a_kernel_without_btf(small, elsewhere):
     with open(lab.directory / "no-btf.log", "w") as log, \
             lab.running("lb", *hide, SLUICED, *options(elsewhere), "--interface", "b3", stderr=log):
         wait_for(lambda: lab.xdp_on("lb", "b3"), "it is attached")
-        wait_for(lambda: run(SLUICE, "--socket", elsewhere["--socket"], "show", check=False).returncode == 0, "it serves")
+        wait_for(lambda: run(SLUICE, "--socket", elsewhere["--socket"], "show", check=False).returncode == 0,
+                 "it serves")
     lab.run("lb", SLUICED, "--detach", "--bpffs", elsewhere["--bpffs"])
     assert lab.xdp_on("lb", "b3") is None
