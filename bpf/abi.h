@@ -63,11 +63,23 @@ enum sl_service_flag {
 	SL_SERVICE_TRACK_NONE = 1 << 1, /* no flow does, whatever its slot says */
 };
 
+/* What of a packet chooses its slot: two bits of a service's flags for `ring`, two for `origin`. They differ from a
+ * change of the hash on until the slots have settled: a flow older than the change is found by the hash of its time.
+ */
+enum sl_slot_hash {
+	SL_HASH_FLOW,	     /* addresses, ports, protocol */
+	SL_HASH_SOURCE,	     /* source address */
+	SL_HASH_SOURCE_PORT, /* source address and port */
+};
+#define SL_SERVICE_HASH_SHIFT 2
+#define SL_SERVICE_ORIGIN_HASH_SHIFT 4
+#define SL_SERVICE_HASH_MASK 3u /* behind the shift */
+
 struct sl_service {
 	__u32 ring_base; /* index of the first slot, a multiple of SL_SLOTS_PER_LINE */
 	__u32 ring_mask; /* slots - 1; slots is a power of two */
 	__u32 id;
-	__u32 flags; /* enum sl_service_flag */
+	__u32 flags; /* enum sl_service_flag, and two enum sl_slot_hash */
 };
 SL_ASSERT(sizeof(struct sl_service) == 16);
 
@@ -88,6 +100,7 @@ enum sl_backend_state {
 	SL_BACKEND_UP,	       /* takes packets */
 	SL_BACKEND_UNRESOLVED, /* its next hop is not known: packets are dropped and counted */
 	SL_BACKEND_UPDATING,   /* its header is being rewritten: the same, for milliseconds */
+	SL_BACKEND_DOWN,       /* it keeps its id and takes no packets: flows and origins that name it are void */
 };
 
 #define SL_HEADER_CAPACITY 80
@@ -114,7 +127,9 @@ struct sl_backend {
 SL_ASSERT(sizeof(struct sl_backend) == 128);
 SL_ASSERT(SL_OFFSET(struct sl_backend, header) == 16);
 
-/* ---- backend_counters (by backend id), reason_counters (by enum sl_reason): per-CPU arrays ---- */
+/* ---- per-CPU arrays: backend_counters (by backend id), reason_counters (by enum sl_reason), flow_counters (by
+ * enum sl_flow_event) ----
+ */
 
 struct sl_counter {
 	__u64 packets;
@@ -122,10 +137,19 @@ struct sl_counter {
 };
 SL_ASSERT(sizeof(struct sl_counter) == 16);
 
-/* ---- flows_tcp, flows_udp: LRU hashes; only flows of tracked slots and of SL_SERVICE_TRACK_ALL services are in them.
- * UDP, where that is the rule and anybody can make flows, must not push out the TCP flows that a change put at risk.
+/* ---- The flow table, of flows of tracked slots and of SL_SERVICE_TRACK_ALL services alone: four maps of one shape.
+ *
+ * flows_tcp, flows_udp: LRU hashes. The first packet of a flow makes an entry here.
+ * kept_tcp, kept_udp: plain hashes. A flow that speaks again, TCP with another packet than a SYN, moves here and stays
+ * until the agent takes it out. So packets that never come twice (floods from random sources) can push out only each
+ * other, and when these maps are full the LRU hashes still serve.
+ * TCP and UDP are apart because with UDP, where every flow is tracked, anybody can fill them.
  * ----
  */
+
+#define SL_FLOW_EVENT_ENUMERATOR(enumerator, name, text) enumerator,
+enum sl_flow_event { SL_FLOW_EVENTS(SL_FLOW_EVENT_ENUMERATOR) SL_FLOW_EVENT_COUNT };
+#undef SL_FLOW_EVENT_ENUMERATOR
 
 struct sl_flow_key {
 	__be32 source[4]; /* IPv4 in the first word, the rest zero */
@@ -141,25 +165,26 @@ SL_ASSERT(sizeof(struct sl_flow_key) == 40);
 struct sl_flow {
 	__u32 backend;
 	__u32 service_id;
-	__u32 hash; /* the low word of the flow's hash: its slot is hash & ring_mask */
-	__u32 zero;
-	__u64 seen; /* CLOCK_MONOTONIC nanoseconds; not more exact than SL_FLOW_SEEN_EVERY */
+	__u32 hash;   /* what its slot was chosen by when it was last seen: the slot is hash & ring_mask */
+	__u32 closed; /* 1: the client has sent FIN or RST */
+	__u64 seen;   /* CLOCK_MONOTONIC nanoseconds; not more exact than sl_config.flow_seen_every */
 };
 SL_ASSERT(sizeof(struct sl_flow) == 24);
 
-#define SL_FLOW_SEEN_EVERY 1000000000ull /* ns; a hit rewrites `seen` only when it is older than this */
-#define SL_FLOW_SYN_QUIET 5000000000ull	 /* ns; a SYN after such a pause is no repeated one but a new flow's */
-#define SL_FLOW_UDP_IDLE 60000000000ull	 /* ns; a UDP flow that was silent for longer is over */
+#define SL_FLOW_SYN_QUIET 5000000000ull	   /* ns; a SYN after such a pause is no repeated one but a new flow's */
+#define SL_FLOW_UDP_IDLE 60000000000ull	   /* ns; a UDP flow that was silent for longer is over */
+#define SL_FLOW_CLOSED_IDLE 10000000000ull /* ns; so is a closed TCP flow */
 
 /* ---- configuration, read-only data set before load; what is off costs nothing ---- */
 
 struct sl_config {
-	__u64 hash_key[2];    /* made from the fleet's seed */
-	__be64 entropy_mask6; /* bits of the outer IPv6 source's low half that carry the flow's hash */
-	__be32 entropy_mask4; /* bits of the outer IPv4 source that do */
+	__u64 hash_key[2];     /* made from the fleet's seed */
+	__u64 flow_seen_every; /* ns; a hit rewrites a flow's `seen` only when it is older than this */
+	__be64 entropy_mask6;  /* bits of the outer IPv6 source's low half that carry the flow's hash */
+	__be32 entropy_mask4;  /* bits of the outer IPv4 source that do */
 	__u32 zero;
 };
-SL_ASSERT(sizeof(struct sl_config) == 32);
+SL_ASSERT(sizeof(struct sl_config) == 40);
 
 /* ---- decap: the backend-side program ---- */
 

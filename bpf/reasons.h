@@ -26,6 +26,15 @@
 	X(SL_DROP_NO_EGRESS,     "no_egress",      "the backend's interface takes no packets")     \
 	X(SL_DROP_BROKEN_TABLE,  "broken_table",   "a table entry that must exist does not")
 
+/* What packets of tracked flows did in the flow table; not a reason, and no substitute for one. In a steady state
+ * none of these rises for a TCP service.
+ */
+#define SL_FLOW_EVENTS(X)                                                                          \
+	X(SL_FLOW_ASKED,         "asked",          "packets whose backend the flow table was asked for")   \
+	X(SL_FLOW_LEARNED,       "learned",        "flows whose first packet was written down")    \
+	X(SL_FLOW_KEPT,          "kept",           "flows that spoke again and are sure of their place")   \
+	X(SL_FLOW_FULL,          "full",           "packets of flows for which the table had no place")
+
 /* The backend-side program's. */
 #define SL_DECAP_REASONS(X)                                                                        \
 	X(SL_DECAP_DONE,         "decapsulated",   "unpacked and given to this host")              \

@@ -20,14 +20,19 @@ std::optional<uint32_t> whole_number(std::string_view text) {
   return number;
 }
 
+// The rules of a service that only the value at `path` breaks.
+Result<> check_alone(const model::Service& service, std::string_view path) {
+  for (model::Violation& violation : model::violations(service))
+    if (violation.paths.front() == path) return std::move(violation.error);
+  return ok();
+}
+
 }  // namespace
 
 Result<> check_service_name(std::string_view name) {
   model::Service named;
   named.name = name;
-  for (model::Violation& violation : model::violations(named))
-    if (violation.paths.front() == "name") return std::move(violation.error);
-  return ok();
+  return check_alone(named, "name");
 }
 
 Result<uint32_t> parse_weight(std::string_view text) {
@@ -44,6 +49,27 @@ Result<uint32_t> parse_ring_slots(std::string_view text) {
     return invalid(fmt::format("{} is not a number of slots: write a power of two between {} and {}",
                                model::in_quotes(text), model::kMinRingSlots, model::kMaxRingSlots));
   return *slots;
+}
+
+Result<> check_ring_slots(std::string_view service, uint32_t slots) {
+  model::Service sized;
+  sized.name = service;
+  sized.ring_slots = slots;
+  return check_alone(sized, "ring");
+}
+
+Result<std::chrono::seconds> parse_duration(std::string_view text) {
+  constexpr uint64_t kYear = 365ULL * 24 * 3600;
+  const char last = text.empty() ? '\0' : text.back();
+  const uint64_t unit = last == 'h' ? 3600 : last == 'm' ? 60 : 1;
+  const bool has_unit = unit > 1 || last == 's';
+  const auto number = whole_number(text.substr(0, text.size() - (has_unit ? 1 : 0)));
+  if (!number || *number * unit > kYear)
+    return invalid(
+        fmt::format("{} is not a duration of up to a year: write a whole number of seconds, or one "
+                    "with a unit, such as 90, 90s, 10m or 2h",
+                    model::in_quotes(text)));
+  return std::chrono::seconds(*number * unit);
 }
 
 Result<std::optional<MacAddress>> parse_next_hop(std::string_view text) {

@@ -2,6 +2,7 @@
 // kInvalid or kUnsupported and say what to write instead.
 #pragma once
 
+#include <chrono>
 #include <optional>
 #include <string_view>
 
@@ -13,7 +14,11 @@ namespace sluice::cli {
 Result<> check_service_name(std::string_view name);
 Result<uint32_t> parse_weight(std::string_view text);
 Result<uint32_t> parse_ring_slots(std::string_view text);
+Result<> check_ring_slots(std::string_view service, uint32_t slots);      // apart from its backends
 Result<std::optional<MacAddress>> parse_next_hop(std::string_view text);  // `auto` is none
+
+// `90`, `90s`, `10m`, `2h`; 0 to a year.
+Result<std::chrono::seconds> parse_duration(std::string_view text);
 
 // For the commands below `show`, next to whose names its SERVICE can stand.
 Error no_service_here(std::string_view command);

@@ -65,7 +65,7 @@ Examples:
   sluice
   sluice service add web tcp 192.0.2.1:80
   sluice backend add web 10.0.0.11 --weight 2
-  sluice backend drain web 10.0.0.11
+  sluice backend drain web 10.0.0.11 --wait
   sluice --json show web | jq '.backends[].traffic')";
 
 }  // namespace sluice::cli

@@ -22,6 +22,7 @@ int main(int argc, char** argv) {
   Environment environment;
   environment.socket = variable("SLUICE_SOCKET").value_or(environment.socket);
   environment.colours = ::isatty(STDOUT_FILENO) == 1 && !variable("NO_COLOR");
+  environment.progress = ::isatty(STDERR_FILENO) == 1;
   const int code = run(std::vector<std::string>(argv + 1, argv + argc), std::cout, std::cerr, environment);
   if (std::cout.flush()) return code;
   std::cerr << "sluice: standard output could not be written\n";

@@ -37,12 +37,14 @@ void add_global_options(CLI::App& root, GlobalOptions& options) {
 void add_commands(CLI::App& root, Actions& actions) {
   CLI::App* show = add_show(root, actions);
   add_show_drops(*show, actions);
+  add_show_flows(*show, actions);
   add_show_config(*show, actions);
 
-  CLI::App* service = root.add_subcommand("service", "add and delete services; alone: shows them");
+  CLI::App* service = root.add_subcommand("service", "add, change and delete services; alone: shows them");
   service->footer(
       "Examples:\n  sluice service\n  sluice service add web tcp 192.0.2.1:80\n  sluice service del web");
   add_service_add(*service, actions);
+  add_service_set(*service, actions);
   add_service_del(*service, actions);
 
   CLI::App* backend = root.add_subcommand("backend", "add, change and delete backends; alone: shows them");
@@ -51,6 +53,8 @@ void add_commands(CLI::App& root, Actions& actions) {
   add_backend_add(*backend, actions);
   add_backend_set(*backend, actions);
   add_backend_drain(*backend, actions);
+  add_backend_down(*backend, actions);
+  add_backend_up(*backend, actions);
   add_backend_undrain(*backend, actions);
   add_backend_del(*backend, actions);
 
@@ -104,7 +108,9 @@ int run(const std::vector<std::string>& args, std::ostream& out, std::ostream& e
                    .out = out,
                    .err = err,
                    .json = json,
-                   .colours = environment.colours};
+                   .colours = environment.colours,
+                   .progress = environment.progress && !json,
+                   .clock = environment.clock};
   };
   try {
     root.parse(std::vector<std::string>(args.rbegin(), args.rend()));  // the last argument first

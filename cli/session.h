@@ -9,6 +9,7 @@
 #include <string_view>
 
 #include "api/client.h"
+#include "cli/clock.h"
 
 namespace sluice::cli {
 
@@ -32,6 +33,8 @@ struct Session {
   std::ostream& err;
   bool json = false;
   bool colours = false;
+  bool progress = false;  // whether `err` may have a line that is written over
+  Clock clock = {};
 
   // Each says what happened and returns the exit code to end with.
   int wrong_usage(const Error& error) const;

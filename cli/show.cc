@@ -8,6 +8,10 @@
 namespace sluice::cli {
 namespace {
 
+Look look(const Session& session) {
+  return {.colours = session.colours, .now = session.clock.unix_time()};
+}
+
 int show_service(const api::Status& status, const std::string& name, const Session& session) {
   const auto found = std::ranges::find(status.services, name,
                                        [](const api::ServiceStatus& service) { return service.wanted.name; });
@@ -15,7 +19,7 @@ int show_service(const api::Status& status, const std::string& name, const Sessi
     return session.failed(Error{ErrorCode::kNotFound, "no service is called " + model::in_quotes(name) +
                                                           ": 'sluice show' lists those there are"});
   if (session.json) return session.document(api::encode(*found));
-  session.out << service_text(*found, session.colours);
+  session.out << service_text(*found, look(session));
   return kDone;
 }
 
@@ -26,7 +30,7 @@ int show(const std::string& name, const Session& session) {
   if (!status) return session.failed(status.error());
   if (!name.empty()) return show_service(*status, name, session);
   if (session.json) return session.document(api::encode(*status));
-  session.out << status_text(*status, session.colours);
+  session.out << status_text(*status, look(session));
   return kDone;
 }
 
@@ -39,15 +43,18 @@ CLI::App* add_show(CLI::App& root, Actions& actions) {
   command->footer(R"(States:
   up          gets new flows
   drain       gets no new flows; open connections stay on it
+  down        gets nothing: 'sluice backend up' sends it new flows again
   unresolved  the way to it is not known: the line below says why
 
 RING is the share of the service's ring, and so of new flows. Rates are over
-about the last second, from clients to backends.
+about the last second, from clients to backends. Flows that remain are those in
+the flow table: not closed, and not silent for longer than the grace period.
 
 Examples:
   sluice show
   sluice show web
   sluice show drops
+  sluice show flows
   sluice show -- drops                a service that is called drops
   watch -n1 sluice show web
   sluice show --json | jq '.services[].wanted.name')");

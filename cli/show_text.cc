@@ -2,6 +2,8 @@
 
 #include <fmt/format.h>
 
+#include <algorithm>
+
 #include "cli/text.h"
 
 namespace sluice::cli {
@@ -50,38 +52,87 @@ std::string tracked_line(const api::ServiceStatus& service) {
 }
 
 std::string state_cell(const api::BackendStatus& backend, bool colours) {
-  const bool drain = backend.wanted.state == model::BackendState::kDrain;
+  const model::BackendState wanted = backend.wanted.state;
   const bool unresolved = backend.path == api::PathState::kUnresolved;
-  const Colour colour = unresolved ? Colour::kRed : drain ? Colour::kYellow : Colour::kGreen;
-  return painted(fmt::format("{:<10}", drain ? "drain" : unresolved ? "unresolved" : "up"), colour, colours);
+  const bool up = wanted == model::BackendState::kUp;
+  const Colour colour = unresolved && wanted != model::BackendState::kDown ? Colour::kRed
+                        : up                                               ? Colour::kGreen
+                                                                           : Colour::kYellow;
+  return painted(fmt::format("{:<10}", up && unresolved ? "unresolved" : to_string(wanted)), colour, colours);
+}
+
+std::string drain_text(const api::BackendStatus& backend, uint64_t now) {
+  // Who has not spoken since the drain began is in no table.
+  const bool silent = backend.origin_slots > 0;
+  std::string text = backend.flows == 0 && silent ? "no flow seen" : flows_remain(backend.flows);
+  if (const auto until = backend.wanted.drain_until)
+    text += *until > now ? ", ends in " + duration(static_cast<double>(*until - now)) : ", ends now";
+  if (silent) text += fmt::format("; silent ones, if any, are kept in {} slots", backend.origin_slots);
+  return text;
 }
 
 enum class Detail { kOverview, kFull };
 
+std::string backend_notes(const api::BackendStatus& backend, Detail detail, uint64_t now) {
+  const model::BackendState wanted = backend.wanted.state;
+  std::string notes;
+  if (wanted == model::BackendState::kDrain)
+    notes += note(drain_text(backend, now), kNoteIndent);
+  else if (detail == Detail::kFull && backend.flows > 0)
+    notes += note(flow_count(backend.flows) + " in the flow table", kNoteIndent);
+  // The state column of a backend that is not up has no room for the second trouble.
+  const bool unresolved = backend.path == api::PathState::kUnresolved;
+  const std::string_view trouble = unresolved && wanted != model::BackendState::kUp ? "unresolved: " : "";
+  if (unresolved || (detail == Detail::kFull && !backend.path_detail.empty()))
+    notes += note(fmt::format("{}{}", trouble, backend.path_detail), kNoteIndent);
+  return notes;
+}
+
 std::string backend_lines(const api::BackendStatus& backend, uint32_t ring_slots, Detail detail,
-                          bool colours) {
+                          const Look& look) {
   const std::string address = backend.wanted.address.to_string();
   const bool alone = address.size() > kAddressWidth;
   std::string lines = alone ? fmt::format("  {}\n", address) : "";
   lines +=
       fmt::format("  {:<{}}  {:>6}  {}  {:>6}", alone ? "" : address, kAddressWidth, backend.wanted.weight,
-                  state_cell(backend, colours), percentage(backend.slots, ring_slots));
-  lines += rates(backend.traffic);
-  // The state column of a draining backend has no room for the second trouble.
-  const bool unresolved = backend.path == api::PathState::kUnresolved;
-  const bool drain = backend.wanted.state == model::BackendState::kDrain;
-  if (unresolved || (detail == Detail::kFull && !backend.path_detail.empty()))
-    lines += note((unresolved && drain ? "unresolved: " : "") + backend.path_detail, kNoteIndent);
-  return lines;
+                  state_cell(backend, look.colours), percentage(backend.slots, ring_slots));
+  return lines + rates(backend.traffic) + backend_notes(backend, detail, look.now);
 }
 
-std::string backends_text(const api::ServiceStatus& service, Detail detail, bool colours) {
+std::string backends_text(const api::ServiceStatus& service, Detail detail, const Look& look) {
   if (service.backends.empty())
     return note(fmt::format("no backends yet: sluice backend add {} ADDRESS", service.wanted.name), 2);
   std::string lines;
   for (const api::BackendStatus& backend : service.backends)
-    lines += backend_lines(backend, service.wanted.ring_slots, detail, colours);
+    lines += backend_lines(backend, service.wanted.ring_slots, detail, look);
   return lines;
+}
+
+// How many packets a second find no place in the flow table.
+double full_rate(const api::FlowTableStatus& table) {
+  const auto full = std::ranges::find(table.counters, "full", &api::ReasonStatus::name);
+  return full == table.counters.end() ? 0 : full->traffic.packets_per_second;
+}
+
+std::string fill_text(const api::FlowTableStatus& table) {
+  return fmt::format("{} of {} entries", table.entries, table.capacity);
+}
+
+std::string flow_table_line(const api::FlowTableStatus& table) {
+  if (table.entries == 0 && full_rate(table) <= 0) return {};
+  return note("flow table: " + fill_text(table), 0);
+}
+
+std::string full_warning(const api::FlowTableStatus& table, bool colours) {
+  const double rate = full_rate(table);
+  if (rate <= 0) return {};
+  const std::string head = fmt::format("flow table full: {} find no place", packet_rate(rate));
+  const std::string text =
+      note(head +
+               "; new UDP flows, and new TCP flows in slots that a change moved, may lose their backend at "
+               "the next change: raise limits.flows",
+           0);
+  return "\n" + painted(head, Colour::kRed, colours) + text.substr(head.size());
 }
 
 std::string drops_line(const std::vector<api::ReasonStatus>& reasons, bool colours) {
@@ -95,38 +146,41 @@ std::string drops_line(const std::vector<api::ReasonStatus>& reasons, bool colou
 
 }  // namespace
 
-std::string status_text(const api::Status& status, bool colours) {
+std::string status_text(const api::Status& status, const Look& look) {
   std::string text =
       note(fmt::format("sluiced {}, up {}", status.version, duration(status.uptime_seconds)), 0);
   for (const api::InterfaceStatus& interface : status.interfaces) text += interface_line(interface);
   if (status.interfaces.empty())
     text +=
         note("no interface: packets pass by until the configuration file names one under 'interfaces'", 0);
+  text += flow_table_line(status.flow_table);
+  const std::string troubles =
+      drops_line(status.reasons, look.colours) + full_warning(status.flow_table, look.colours);
   if (status.services.empty())
     return text +
            "\nno services yet; add one, and then its backends:\n"
            "  sluice service add web tcp 192.0.2.1:80\n"
            "  sluice backend add web 10.0.0.11\n" +
-           drops_line(status.reasons, colours);
+           troubles;
 
   text += "\n" + column_titles();
   for (const api::ServiceStatus& service : status.services)
     text += service_line(service.wanted, service.traffic) + tracked_line(service) +
-            backends_text(service, Detail::kOverview, colours);
-  return text + drops_line(status.reasons, colours);
+            backends_text(service, Detail::kOverview, look);
+  return text + troubles;
 }
 
-std::string service_text(const api::ServiceStatus& service, bool colours) {
+std::string service_text(const api::ServiceStatus& service, const Look& look) {
   const model::Service& wanted = service.wanted;
   std::string text = column_titles() + service_line(wanted, service.traffic);
-  text += note(fmt::format("mode {}, flows {}, ring of {} slots", to_string(wanted.mode),
-                           to_string(wanted.flows), wanted.ring_slots),
+  text += note(fmt::format("mode {}, hash {}, flows {}, ring of {} slots", to_string(wanted.mode),
+                           to_string(wanted.hash), to_string(wanted.flows), wanted.ring_slots),
                2);
   text += tracked_line(service);
   text += note(fmt::format("{} packets, {} since it was added", service.traffic.packets,
                            byte_count(service.traffic.bytes)),
                2);
-  return text + backends_text(service, Detail::kFull, colours);
+  return text + backends_text(service, Detail::kFull, look);
 }
 
 std::string reasons_text(const std::vector<api::ReasonStatus>& reasons, bool colours) {
@@ -141,6 +195,23 @@ std::string reasons_text(const std::vector<api::ReasonStatus>& reasons, bool col
     text += wrapped(printable(reason.text), kTextColumn) + '\n';
   }
   return text;
+}
+
+std::string flow_table_text(const api::FlowTableStatus& table, bool colours) {
+  constexpr size_t kTextColumn = 28;
+  const std::string age = table.age_seconds > 0 ? fmt::format("read {} ago", duration(table.age_seconds))
+                                                : "not read: nothing is tracked, or the agent has just begun";
+  std::string text = note(fmt::format("{}, {}", fill_text(table), age), 0) + '\n';
+  text += fmt::format("{:<8}  {:>9}  {:>5}  {}\n", "EVENT", "RATE", "COUNT", "MEANING");
+  for (const api::ReasonStatus& counter : table.counters) {
+    const bool hot = counter.name == "full" && counter.traffic.packets_per_second > 0;
+    text +=
+        painted(fmt::format("{:<8}", printable(counter.name)), hot ? Colour::kRed : Colour::kNone, colours);
+    text += fmt::format("  {:>9}  {:>5}  ", packet_rate(counter.traffic.packets_per_second),
+                        short_count(counter.traffic.packets));
+    text += wrapped(printable(counter.text), kTextColumn) + '\n';
+  }
+  return text + full_warning(table, colours);
 }
 
 }  // namespace sluice::cli

@@ -58,6 +58,15 @@ std::string duration(double seconds) {
   return fmt::format("{}d {}h", whole / 86400, whole / 3600 % 24);
 }
 
+std::string flow_count(uint64_t flows) {
+  return fmt::format("{} flow{}", flows, flows == 1 ? "" : "s");
+}
+
+std::string flows_remain(uint64_t flows) {
+  if (flows == 0) return "no flow remains";
+  return fmt::format("{} remain{}", flow_count(flows), flows == 1 ? "s" : "");
+}
+
 std::string percentage(uint32_t part, uint32_t whole) {
   if (whole == 0) return "-";
   return fmt::format("{:.1f}%", 100.0 * part / whole);

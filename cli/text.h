@@ -16,6 +16,9 @@ std::string byte_count(uint64_t bytes);
 std::string short_count(uint64_t count);  // exact up to 99999
 std::string duration(double seconds);
 
+std::string flow_count(uint64_t flows);    // "1 flow", "12 flows"
+std::string flows_remain(uint64_t flows);  // "no flow remains", "1 flow remains", "12 flows remain"
+
 // `part` of `whole` as "33.3%"; "-" of nothing.
 std::string percentage(uint32_t part, uint32_t whole);
 

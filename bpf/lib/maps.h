@@ -62,6 +62,23 @@ struct {
 	__type(value, struct sl_flow);
 } flows_udp SEC(".maps");
 
+/* Memory only for what is in them: in a steady state, nothing. */
+struct {
+	__uint(type, BPF_MAP_TYPE_HASH);
+	__uint(map_flags, BPF_F_NO_PREALLOC);
+	__uint(max_entries, 1);
+	__type(key, struct sl_flow_key);
+	__type(value, struct sl_flow);
+} kept_tcp SEC(".maps");
+
+struct {
+	__uint(type, BPF_MAP_TYPE_HASH);
+	__uint(map_flags, BPF_F_NO_PREALLOC);
+	__uint(max_entries, 1);
+	__type(key, struct sl_flow_key);
+	__type(value, struct sl_flow);
+} kept_udp SEC(".maps");
+
 struct {
 	__uint(type, BPF_MAP_TYPE_PERCPU_ARRAY);
 	__uint(max_entries, 1);
@@ -75,6 +92,13 @@ struct {
 	__type(key, __u32);
 	__type(value, struct sl_counter);
 } reason_counters SEC(".maps");
+
+struct {
+	__uint(type, BPF_MAP_TYPE_PERCPU_ARRAY);
+	__uint(max_entries, SL_FLOW_EVENT_COUNT);
+	__type(key, __u32);
+	__type(value, struct sl_counter);
+} flow_counters SEC(".maps");
 
 /* Interfaces that packets may leave by, by ifindex. */
 struct {

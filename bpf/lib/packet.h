@@ -37,13 +37,15 @@ struct sl_packet {
 	__u8 traffic_class; /* DSCP and ECN */
 	bool is_v6;
 	bool opens_flow;   /* TCP with SYN and without ACK */
+	bool closes_flow;  /* TCP with FIN or RST */
 	__be32 flow_label; /* IPv6's, in its place in the first word of the header */
 
 	/* service */
 	struct sl_service *service;
 
 	/* select */
-	__u64 hash;
+	__u64 hash;	 /* of the flow */
+	__u32 slot_hash; /* the slot is slot_hash & ring_mask */
 	__u32 backend_id;
 	struct sl_backend *backend;
 };

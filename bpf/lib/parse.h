@@ -11,7 +11,9 @@
 #define SL_IPV4_FRAGMENT_MASK bpf_htons(0x3fff)	 /* more-fragments bit and offset, RFC 791 section 3.1 */
 #define SL_IPV6_FLOW_LABEL bpf_htonl(0x000fffff) /* RFC 8200 section 3 */
 #define SL_TCP_FLAGS_OFFSET 13
+#define SL_TCP_FIN 0x01
 #define SL_TCP_SYN 0x02
+#define SL_TCP_RST 0x04
 #define SL_TCP_ACK 0x10
 
 /* Reads ports, and TCP's flags. The ports stand first in both protocols (RFC 9293 section 3.1, RFC 768). */
@@ -24,6 +26,7 @@ SL_INLINE enum sl_reason sl_parse_l4(struct sl_packet *packet, void *l4, __u32 l
 		if (l4_size < sizeof(struct tcphdr) || bytes + sizeof(struct tcphdr) > (__u8 *)packet->data_end)
 			return SL_PASS_MALFORMED;
 		packet->opens_flow = (bytes[SL_TCP_FLAGS_OFFSET] & (SL_TCP_SYN | SL_TCP_ACK)) == SL_TCP_SYN;
+		packet->closes_flow = bytes[SL_TCP_FLAGS_OFFSET] & (SL_TCP_FIN | SL_TCP_RST);
 	} else if (packet->protocol == IPPROTO_UDP) {
 		if (l4_size < sizeof(struct udphdr) || bytes + sizeof(struct udphdr) > (__u8 *)packet->data_end)
 			return SL_PASS_MALFORMED;

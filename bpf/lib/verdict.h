@@ -5,18 +5,9 @@
  */
 #pragma once
 
+#include "count.h"
 #include "maps.h"
 #include "packet.h"
-
-SL_INLINE void sl_count(void *counters, __u32 index, const struct sl_packet *packet)
-{
-	struct sl_counter *counter = bpf_map_lookup_elem(counters, &index);
-
-	if (!counter)
-		return;
-	counter->packets++;
-	counter->bytes += packet->frame_size;
-}
 
 SL_INLINE int sl_verdict(struct xdp_md *ctx, const struct sl_packet *packet, enum sl_reason reason)
 {

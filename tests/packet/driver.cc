@@ -1,14 +1,22 @@
 // The packet tests' door to the real programs: one JSON object a line in, one out. It plans a configuration
 // into private tables exactly as the agent does, and runs frames through the loaded program.
 //
-//   {"config": {...}, "path": {...}}  new tables and a new program; "path" is every backend's path
+//   {"config": {...}, "path": {...}}  new tables and a new program; "path" is every backend's path; with
+//                                     "exact_times": true every packet of a flow says when it was seen
 //   {"apply": {...}}                  changes the configuration of the tables that are there
 //   {"run": "<hex>"}                  -> {"action": "tx", "frame": "<hex>"}; with "metadata": <bytes>, as if
 //   that much
 //                                     stood before the frame and took room from new headers
 //   {"counters": true}                -> {"reasons": {...}, "backends": {"<service> <address>": [packets,
 //   bytes]}}
-//   {"flows": true}                   -> {"flows": <entries>}
+//   {"choose": ["<hex>", ...]}        runs many frames -> {"frames": ["<hex>", ...]}, "" for one not
+//   forwarded
+//   {"flows": true}                   -> {"flows": <entries>, "events": {"<name>": <packets>, ...}}
+//   {"settle": {"grace_over": <how>}} reads the flow table to its end as if the grace period had just
+//                                     passed: "silent": no flow said anything in it; "awake": all flows did;
+//                                     "spoken": those did that have since the last change. With "steps": <n>
+//                                     it stops after so many pieces
+//                                     -> {"settled_slots", "forgotten_flows", "tracked_slots", "slots"}
 //   {"state": {"service", "address", "state": <enum sl_backend_state>}}   as in the midst of a change
 //   {"slots": {"service", "id"}}      every slot of the ring names this backend id, which nothing may
 //   {"decap": ["<address>", ...]}     a new decap program with these tunnel ends
@@ -105,6 +113,9 @@ class Driver {
   Result<json> configure(const json& request);
   Result<json> apply(const json& config);
   Result<json> run(const json& request) const;
+  Result<json> choose(const json& frames) const;
+  Result<json> settle(const json& wanted);
+  Result<json> flows();
   Result<json> set_state(const json& wanted);
   Result<json> fill_slots(const json& wanted);
   Result<const plan::ServiceLayout*> layout_of(const json& wanted) const;
@@ -115,6 +126,7 @@ class Driver {
   std::optional<apply::Applier> applier_;
   std::optional<kernel::Program> program_;
   std::unique_ptr<kernel::Decap> decap_;
+  apply::Moment changed_{};  // the end of the last change
 };
 
 Result<json> Driver::configure(const json& request) {
@@ -133,7 +145,10 @@ Result<json> Driver::configure(const json& request) {
         return found;
       })));
   SLUICE_TRY(applier_->apply(config));
-  program_.emplace(SLUICE_TRY(kernel::Program::open(*port_, dataplane::make_program_config(config))));
+  changed_ = apply::Moment::now();
+  sl_config switches = dataplane::make_program_config(config);
+  if (request.value("exact_times", false)) switches.flow_seen_every = 0;
+  program_.emplace(SLUICE_TRY(kernel::Program::open(*port_, switches)));
   SLUICE_TRY(program_->load());
   return json{{"ok", true}};
 }
@@ -171,6 +186,7 @@ Result<json> Driver::decap_counters() const {
 
 Result<json> Driver::apply(const json& config) {
   SLUICE_TRY(applier_->apply(SLUICE_TRY(model::decode(config))));
+  changed_ = apply::Moment::now();
   return json{{"ok", true}};
 }
 
@@ -179,6 +195,58 @@ Result<json> Driver::run(const json& request) const {
   if (request.contains("metadata"))
     return to_json(SLUICE_TRY(run_behind_metadata(*program_, frame, request["metadata"])));
   return to_json(SLUICE_TRY(program_->run(frame, kIngress)));
+}
+
+Result<json> Driver::choose(const json& frames) const {
+  json out = json::array();
+  for (const auto& frame : frames) {
+    const auto result = SLUICE_TRY(program_->run(from_hex(frame), kIngress));
+    out.push_back(result.action == XDP_TX ? to_hex(result.frame) : "");
+  }
+  return json{{"frames", out}};
+}
+
+Result<json> Driver::settle(const json& wanted) {
+  const std::chrono::seconds grace(applier_->applied().defaults.grace_seconds);
+  apply::Moment now = apply::Moment::now();
+  if (wanted.contains("grace_over")) {
+    const std::string how = wanted["grace_over"];
+    now.time += grace;
+    if (how == "spoken") now.ns = changed_.ns;  // who was seen before, was silent for longer
+    if (how != "awake") now.ns += static_cast<uint64_t>(std::chrono::nanoseconds(grace).count());
+  }
+  size_t settled = 0, forgotten = 0;
+  for (unsigned steps = wanted.value("steps", ~0U); steps > 0; --steps) {
+    const auto progress = SLUICE_TRY(applier_->settle(now));
+    settled += progress.settled_slots;
+    forgotten += progress.forgotten_flows;
+    if (!progress.is_reading) break;
+  }
+  uint32_t tracked = 0, slots = 0;
+  for (const auto& service : applier_->applied().services) {
+    const auto* placed = applier_->placed(dataplane::ServiceKey::of(service));
+    slots += placed->slots();
+    for (const uint32_t slot : port_->ring().subspan(placed->value.ring_base, placed->slots()))
+      if ((slot & SL_SLOT_TRACKED) != 0) ++tracked;
+  }
+  return json{{"settled_slots", settled},
+              {"forgotten_flows", forgotten},
+              {"tracked_slots", tracked},
+              {"slots", slots}};
+}
+
+Result<json> Driver::flows() {
+  constexpr std::array<const char*, SL_FLOW_EVENT_COUNT> kNames{
+#define SL_NAME(enumerator, name, text) name,
+      SL_FLOW_EVENTS(SL_NAME)
+#undef SL_NAME
+  };
+  size_t entries = 0;
+  SLUICE_TRY(port_->erase_flows([&](const sl_flow_key&, const sl_flow&) { return ++entries, false; }));
+  json events = json::object();
+  const auto counters = SLUICE_TRY(port_->flow_counters());
+  for (size_t i = 0; i < kNames.size(); ++i) events[kNames[i]] = counters[i].packets;
+  return json{{"flows", entries}, {"events", events}};
 }
 
 Result<const plan::ServiceLayout*> Driver::layout_of(const json& wanted) const {
@@ -212,11 +280,9 @@ Result<json> Driver::handle(const json& request) {
   if (request.contains("state")) return set_state(request["state"]);
   if (request.contains("slots")) return fill_slots(request["slots"]);
   if (request.contains("counters")) return counters();
-  if (request.contains("flows")) {
-    size_t entries = 0;
-    SLUICE_TRY(port_->erase_flows([&](const sl_flow_key&, const sl_flow&) { return ++entries, false; }));
-    return json{{"flows", entries}};
-  }
+  if (request.contains("flows")) return flows();
+  if (request.contains("choose")) return choose(request["choose"]);
+  if (request.contains("settle")) return settle(request["settle"]);
   if (request.contains("decap")) {
     decap_ = std::make_unique<kernel::Decap>(SLUICE_TRY(kernel::Decap::open(std::nullopt)));
     std::vector<IpAddress> addresses;

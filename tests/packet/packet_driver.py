@@ -116,9 +116,9 @@ class Driver:
 
     # ---- the load balancer ----
 
-    def configure(self, config, path=None):
-        """New tables and a new program. `path`: see driver.cc."""
-        self.ask({"config": {"limits": LIMITS, **config}, "path": path or {}})
+    def configure(self, config, path=None, **more):
+        """New tables and a new program. `path`, and `more`: see driver.cc."""
+        self.ask({"config": {"limits": LIMITS, **config}, "path": path or {}, **more})
         self._counters = self._read_counters()
         assert set(self._counters.values()) <= {(0, 0)}
 
@@ -133,6 +133,24 @@ class Driver:
 
     def flow_entries(self):
         return self.ask({"flows": True})["flows"]
+
+    def flow_events(self):
+        """How often packets have done what in the flow table, by name."""
+        return self.ask({"flows": True})["events"]
+
+    def settle(self, how, **more):
+        """The agent reads the flow table when the grace period is over, twice: settles, and cleans up. See driver.cc."""
+        first, second = (self.ask({"settle": {"grace_over": how, **more}}) for _ in range(2))
+        return {**second, "settled_slots": first["settled_slots"] + second["settled_slots"]}
+
+    def choices(self, frames):
+        """Where each frame goes, and nothing else of it: for many."""
+        chosen = []
+        for start in range(0, len(frames), 100):
+            reply = self.ask({"choose": [frame.hex() for frame in frames[start : start + 100]]})
+            chosen += [outer_destination(bytes.fromhex(out)) if out else None for out in reply["frames"]]
+        self._counters = self._read_counters()
+        return chosen
 
     def run(self, frame, **more):
         """Runs one frame; `more`: other keys of the request."""

@@ -346,7 +346,6 @@ def test_flows_stay_when_a_tcp_service_ends_to_track(driver):
     assert sent(driver, OLD) == told
 
 
-@pytest.mark.xfail(strict=True, reason="a SYN that hits the flow table is not told from a retransmitted one")
 def test_a_client_that_uses_a_port_again_is_a_new_flow(driver):
     """The old connection is over (FIN seen); its entry must not bring new connections to a drained backend."""
     driver.configure(web(A, B))

@@ -1,9 +1,11 @@
 """How flows spread over backends, and what the choice depends on: the flow, the seed, the set of backends."""
 
 import ipaddress
+import random
 from collections import Counter
 
 import pytest
+from packet_driver import LIMITS
 from packet_frames import VIP, Flows, config, packet, random_flows, service
 
 BACKENDS = ["10.0.0.11", "10.0.0.12", "10.0.0.13"]
@@ -130,3 +132,44 @@ def test_flow_tracking_has_no_influence_on_where_new_flows_go(new_driver, flows)
         driver.configure(config(service(backends=BACKENDS, flows=mode)))
         chosen.append(choices(driver, 4, random_flows(500), "S"))
     assert chosen[0] == chosen[1]
+
+
+# ---- a fleet ----
+
+
+def history_of(chance, wanted):
+    """Any configurations, the last of them `wanted`."""
+    pool = [f"10.0.0.{i}" for i in range(11, 22)]
+    for _ in range(chance.randrange(1, 7)):
+        backends = [
+            {"address": a, "weight": chance.randrange(4), "state": chance.choice(("up", "up", "drain", "down"))}
+            for a in chance.sample(pool, chance.randrange(len(pool)))
+        ]
+        yield {**wanted, "backends": backends, "ring": chance.choice((256, 1024, 4096, 65536))}
+    yield {**wanted, "backends": chance.sample(wanted["backends"], len(wanted["backends"]))}
+
+
+@pytest.mark.parametrize("hashed", ["5-tuple", "source-ip"])
+@pytest.mark.parametrize("family", [4, 6])
+def test_a_fleet_agrees_on_100_000_flows_whatever_its_members_histories(new_driver, family, hashed):
+    """Stable flows: the histories are long over in both."""
+    chance = random.Random(f"{family} {hashed}")
+    backends = [{"address": f"10.0.0.{i}", "weight": 1 + i % 3} for i in range(11, 21)]
+    backends[3]["state"], backends[5]["state"] = "drain", "down"
+    wanted = service(vip=VIP[family], backends=backends, hash=hashed, ring=65536)
+    flows = Flows(family).frames(random_flows(100_000, family, seed=77))
+    chosen = []
+    for _ in range(2):
+        member = new_driver()
+        for step, each in enumerate(history_of(chance, wanted)):
+            document = config(each, seed="fleet") | {"limits": {**LIMITS, "ring_slots": 1 << 18}}
+            if step == 0:
+                member.configure(document)
+            else:
+                member.apply(document)
+                if chance.random() < 0.3:
+                    member.settle("silent")
+        assert member.settle("silent")["tracked_slots"] == 0
+        chosen.append(member.choices(flows))
+    assert set(chosen[0]) == {b["address"] for b in backends if "state" not in b}
+    assert sum(a != b for a, b in zip(*chosen, strict=True)) == 0

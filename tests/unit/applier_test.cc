@@ -78,9 +78,10 @@ class Node {
                     const model::Config& config) const {
     const auto* placed = applier->placed(ServiceKey::of(service));
     ASSERT_NE(placed, nullptr);
-    const sl_backend wanted =
+    sl_backend wanted =
         dataplane::make_backend_entry(placed->value.id, backend.address, service.vip.address.family,
                                       config.encapsulation, Paths::usual(backend.address, backend.next_hop));
+    if (backend.state == BackendState::kDown) wanted.state = SL_BACKEND_DOWN;
     const sl_backend& entry = tables.backends()[placed->backends.at(backend.address)];
     EXPECT_EQ(std::memcmp(&entry, &wanted, sizeof wanted), 0)
         << service.name << " " << backend.address.to_string();
@@ -274,7 +275,7 @@ TEST(Applier, SurvivesAFaultThatLasts) {
       (void)node.applier->apply(from);
       (void)node.applier->apply(to);
       (void)node.applier->refresh_paths();
-      (void)node.applier->settle();
+      (void)node.applier->settle(Moment::now());
       node.port.fail_write = 0;
       ASSERT_TRUE(node.applier->refresh_paths().ok());
       ASSERT_TRUE(node.applier->apply(to).ok());
@@ -388,7 +389,8 @@ class Clients {
   void begin_flows(const model::Config& config) {
     for (const auto& service : config.services)
       for (int i = 0; i < 10; ++i) {
-        Flow flow{ServiceKey::of(service), static_cast<uint32_t>(random_()), ++last_number_, {}};
+        const auto hash = [&] { return static_cast<uint32_t>(random_()); };
+        Flow flow{ServiceKey::of(service), {hash(), hash(), hash()}, ++last_number_, {}};
         flow.backend = send(flow, true);
         if (flow.backend) flows_.push_back(flow);
       }
@@ -399,6 +401,7 @@ class Clients {
       const auto* before = find(from, flow.service);
       const auto* after = find(to, flow.service);
       if (before == nullptr || after == nullptr || after->find_backend(*flow.backend) == nullptr) return true;
+      if (after->find_backend(*flow.backend)->state == BackendState::kDown) return true;
       // What stateless means, and that UDP has no SYN, is the operator's to know.
       const bool udp = flow.service.protocol == model::Protocol::kUdp;
       return after->flows == model::FlowTracking::kStateless ||
@@ -419,7 +422,7 @@ class Clients {
  private:
   struct Flow {
     ServiceKey service;
-    uint32_t hash;
+    std::array<uint32_t, 3> hashes;  // by sl_slot_hash
     uint32_t number;
     std::optional<IpAddress> backend;
   };
@@ -430,15 +433,21 @@ class Clients {
     return nullptr;
   }
 
-  bool lives(uint32_t id) const { return id != 0 && node_.tables.backends()[id].state != SL_BACKEND_UNSET; }
+  bool lives(uint32_t id) const {
+    const uint32_t state = node_.tables.backends()[id].state;
+    return id != 0 && state != SL_BACKEND_UNSET && state != SL_BACKEND_DOWN;
+  }
 
   // As bpf/lib/select.h and flow.h do it.
   uint32_t choose(const Flow& flow, const sl_service& value, bool opens) {
-    const uint32_t index = value.ring_base + (flow.hash & value.ring_mask);
-    const uint32_t slot = node_.tables.ring()[index], current = slot & ~SL_SLOT_TRACKED;
+    const uint32_t hash = flow.hashes[value.flags >> SL_SERVICE_HASH_SHIFT & SL_SERVICE_HASH_MASK];
+    const uint32_t older = flow.hashes[value.flags >> SL_SERVICE_ORIGIN_HASH_SHIFT & SL_SERVICE_HASH_MASK];
+    const uint32_t slot = node_.tables.ring()[value.ring_base + (hash & value.ring_mask)];
+    const uint32_t current = slot & ~SL_SLOT_TRACKED;
     const bool tracked = (slot & SL_SLOT_TRACKED) != 0 && (value.flags & SL_SERVICE_TRACK_NONE) == 0;
     if (!tracked && (value.flags & SL_SERVICE_TRACK_ALL) == 0) return current;
-    const uint32_t origin = tracked ? node_.tables.origin()[index] : current;
+    const uint32_t origin =
+        tracked ? node_.tables.origin()[value.ring_base + (older & value.ring_mask)] : current;
     sl_flow* entry = nullptr;
     for (auto& [key, each] : node_.tables.flows)
       if (key.destination[0] == flow.number) entry = &each;
@@ -446,7 +455,7 @@ class Clients {
     const bool first = opens && flow.service.protocol == model::Protocol::kTcp;
     const uint32_t chosen = !first && lives(origin) ? origin : current;
     if (chosen == 0) return 0;
-    const sl_flow written{chosen, value.id, flow.hash, 0, 0};
+    const sl_flow written{chosen, value.id, hash, 0, 0};
     if (entry != nullptr) {
       *entry = written;
     } else {

@@ -4,6 +4,7 @@
 
 #include <gtest/gtest.h>
 
+#include <atomic>
 #include <sstream>
 
 #include "scripted_agent.h"
@@ -23,15 +24,22 @@ struct Outcome {
   std::string err;
 };
 
-Outcome run_at(const std::string& socket, const Args& args, bool colours = false) {
+constexpr uint64_t kNow = 1767225600;
+
+Outcome run_in(const Environment& environment, const Args& args) {
   std::ostringstream out;
   std::ostringstream err;
+  const int code = run(args, out, err, environment);
+  return {code, out.str(), err.str()};
+}
+
+Outcome run_at(const std::string& socket, const Args& args, bool colours = false) {
   Environment environment;
   environment.socket = socket;
   environment.colours = colours;
   environment.limit = std::chrono::seconds(5);
-  const int code = run(args, out, err, environment);
-  return {code, out.str(), err.str()};
+  environment.clock.unix_time = [] { return kNow; };
+  return run_in(environment, args);
 }
 
 // The command against nobody: whatever it returns but 3, it did not ask the agent.
@@ -65,15 +73,21 @@ api::ServiceStatus web() {
   service.traffic = traffic(1234, 425e3, 5000000, 1234567890);
   service.backends = {backend("10.0.0.11", 43691, traffic(800, 300e3)),
                       backend("10.0.0.12", 0, traffic(434, 125e3)), backend("10.0.0.13", 21845, {}),
-                      backend("2001:db8:aaaa:bbbb:cccc:dddd:eeee:ffff", 0, {})};
+                      backend("2001:db8:aaaa:bbbb:cccc:dddd:eeee:ffff", 0, {}), backend("10.0.0.14", 0, {})};
   service.backends[0].wanted.weight = 2;
+  service.backends[0].flows = 7;
   service.backends[1].wanted.state = model::BackendState::kDrain;
+  service.backends[1].wanted.drain_until = kNow + 250;
+  service.backends[1].flows = 12;
+  service.backends[1].origin_slots = 1234;
   service.backends[2].path = api::PathState::kUnresolved;
   service.backends[2].path_detail =
       "no answer from 10.0.0.254 on eth1 (asked 12 times): is the router up, and the address the right one?";
   service.backends[3].path = api::PathState::kUnresolved;
   service.backends[3].path_detail = "no route";
   service.backends[3].wanted.state = model::BackendState::kDrain;
+  service.backends[3].flows = 1;
+  service.backends[4].wanted.state = model::BackendState::kDown;
   return service;
 }
 
@@ -104,6 +118,13 @@ api::Status status() {
       reason("no_service", "its destination is no service's VIP and port", false, traffic(0, 0, 1234567)),
       reason("no_backend", "the service has no live backend", true, {}),
       reason("unresolved", "the backend's next hop is not known", true, traffic(12.25, 900, 1234))};
+  made.flow_table = {
+      .entries = 1234,
+      .capacity = 262144,
+      .age_seconds = 2.5,
+      .counters = {reason("asked", "packets whose backend the flow table was asked for", false,
+                          traffic(5000, 0, 1234567)),
+                   reason("full", "packets of flows for which the table had no place", false, {})}};
   return made;
 }
 
@@ -150,18 +171,23 @@ void expect_narrow(const std::string& text) {
 constexpr const char* kOverview = R"(sluiced 0.1.0, up 3h 12m
 eth0  native XDP
 eth1  generic XDP, shared with other programs: its driver has no native XDP
+flow table: 1234 of 262144 entries
 
 SERVICE AND BACKENDS          WEIGHT  STATE         RING    PACKETS         BITS
 web  tcp 192.0.2.1:80                                      1.2k pps   3.4 Mbit/s
   21845 of 65536 slots keep older flows where they are
   10.0.0.11                        2  up           66.7%    800 pps   2.4 Mbit/s
   10.0.0.12                        1  drain         0.0%    434 pps   1.0 Mbit/s
+      12 flows remain, ends in 4m 10s; silent ones, if any, are kept in 1234
+      slots
   10.0.0.13                        1  unresolved   33.3%      0 pps      0 bit/s
       no answer from 10.0.0.254 on eth1 (asked 12 times): is the router up, and
       the address the right one?
   2001:db8:aaaa:bbbb:cccc:dddd:eeee:ffff
                                    1  drain         0.0%      0 pps      0 bit/s
+      1 flow remains
       unresolved: no route
+  10.0.0.14                        1  down          0.0%      0 pps      0 bit/s
 a-service-whose-name-is-as-long-as-names-may-be-that-is-63-byte
   udp [2001:db8:aaaa:bbbb:cccc:dddd:eeee:ffff]:65535       123M pps   1.0 Tbit/s
   no backends yet: sluice backend add
@@ -188,19 +214,25 @@ TEST(CliShow, ServiceHasEveryDetail) {
   EXPECT_EQ(outcome.code, 0);
   EXPECT_EQ(outcome.out, R"(SERVICE AND BACKENDS          WEIGHT  STATE         RING    PACKETS         BITS
 web  tcp 192.0.2.1:80                                      1.2k pps   3.4 Mbit/s
-  mode ipip, flows auto, ring of 65536 slots
+  mode ipip, hash 5-tuple, flows auto, ring of 65536 slots
   21845 of 65536 slots keep older flows where they are
   5000000 packets, 1.2 GB since it was added
   10.0.0.11                        2  up           66.7%    800 pps   2.4 Mbit/s
+      7 flows in the flow table
       via 10.0.0.254 on eth1
   10.0.0.12                        1  drain         0.0%    434 pps   1.0 Mbit/s
+      12 flows remain, ends in 4m 10s; silent ones, if any, are kept in 1234
+      slots
       via 10.0.0.254 on eth1
   10.0.0.13                        1  unresolved   33.3%      0 pps      0 bit/s
       no answer from 10.0.0.254 on eth1 (asked 12 times): is the router up, and
       the address the right one?
   2001:db8:aaaa:bbbb:cccc:dddd:eeee:ffff
                                    1  drain         0.0%      0 pps      0 bit/s
+      1 flow remains
       unresolved: no route
+  10.0.0.14                        1  down          0.0%      0 pps      0 bit/s
+      via 10.0.0.254 on eth1
 )");
   expect_narrow(outcome.out);
 }
@@ -213,9 +245,68 @@ TEST(CliShow, UnknownServiceIsNotFound) {
 }
 
 TEST(CliShow, ServiceCalledLikeACommandIsReachedBehindTwoDashes) {
-  const Outcome outcome = run_ok({"show", "--", "drops"});
-  EXPECT_EQ(outcome.code, 4);
-  EXPECT_NE(outcome.err.find("no service is called 'drops'"), std::string::npos) << outcome.err;
+  for (const std::string name : {"drops", "flows", "config"}) {
+    const Outcome outcome = run_ok({"show", "--", name});
+    EXPECT_EQ(outcome.code, 4);
+    EXPECT_NE(outcome.err.find("no service is called '" + name + "'"), std::string::npos) << outcome.err;
+  }
+}
+
+TEST(CliShow, ServiceNamesItsHash) {
+  api::Status hashed = status();
+  hashed.services[0].wanted.hash = model::FlowHash::kSourceIpPort;
+  const auto script = [&](const Request&) { return http_reply(200, api::encode(hashed).dump()); };
+  const std::string out = run_against(script, {"show", "web"}).out;
+  EXPECT_NE(out.find("  mode ipip, hash source-ip,port, flows auto, ring of"), std::string::npos) << out;
+}
+
+TEST(CliShow, FlowTableIsOnlySpokenOfWhereItHoldsSomething) {
+  api::Status idle = status();
+  idle.flow_table.entries = 0;
+  const auto script = [&](const Request&) { return http_reply(200, api::encode(idle).dump()); };
+  EXPECT_EQ(run_against(script, {}).out.find("flow table"), std::string::npos);
+}
+
+TEST(CliShow, FullFlowTableSaysWhoIsAtRiskAndWhatToRaise) {
+  api::Status full = status();
+  full.flow_table.entries = 0;  // the reading may be older than the rate
+  full.flow_table.counters[1].traffic.packets_per_second = 1234;
+  const auto script = [&](const Request&) { return http_reply(200, api::encode(full).dump()); };
+  const std::string warning =
+      "flow table full: 1.2k pps find no place; new UDP flows, and new TCP flows in\n"
+      "slots that a change moved, may lose their backend at the next change: raise\n"
+      "limits.flows\n";
+  for (const Args& args : {Args{"show"}, Args{"show", "flows"}}) {
+    const Outcome outcome = run_against(script, args);
+    EXPECT_TRUE(outcome.out.ends_with("\n\n" + warning)) << outcome.out;
+    expect_narrow(outcome.out);
+    const std::string red = run_against(script, args, nullptr, true).out;
+    EXPECT_NE(red.find("\n\x1b[31mflow table full: 1.2k pps find no place\x1b[0m; new UDP flows, and new TCP "
+                       "flows in\nslots"),
+              std::string::npos)
+        << red;
+  }
+  EXPECT_NE(run_against(script, {"show"}).out.find("flow table: 0 of 262144 entries\n"), std::string::npos);
+}
+
+TEST(CliShow, FlowsAreTheTableAndItsCounters) {
+  const Outcome outcome = run_ok({"show", "flows"});
+  EXPECT_EQ(outcome.code, 0);
+  EXPECT_EQ(outcome.out, R"(1234 of 262144 entries, read 2s ago
+
+EVENT          RATE  COUNT  MEANING
+asked      5.0k pps   1.2M  packets whose backend the flow table was asked for
+full          0 pps      0  packets of flows for which the table had no place
+)");
+  expect_narrow(outcome.out);
+}
+
+TEST(CliShow, FlowsWithoutAReadingSayWhy) {
+  const auto script = [](const Request&) { return http_reply(200, api::encode(api::Status()).dump()); };
+  const Outcome outcome = run_against(script, {"show", "flows"});
+  EXPECT_EQ(outcome.code, 0);
+  EXPECT_TRUE(outcome.out.starts_with("0 of 0 entries, not read: nothing is tracked")) << outcome.out;
+  expect_narrow(outcome.out);
 }
 
 TEST(CliShow, NothingYetSaysWhatToTypeNext) {
@@ -260,13 +351,17 @@ TEST(CliShow, JsonIsTheContractsOwn) {
   const json drops = json::parse(run_ok({"show", "drops", "--json"}).out);
   EXPECT_EQ(drops["reasons"].size(), 4U);
   EXPECT_EQ(drops["reasons"][0], api::encode(status().reasons[3]));
+  const json flows = json::parse(run_ok({"show", "flows", "--json"}).out);
+  EXPECT_EQ(flows, (json{{"flow_table", api::encode(status())["flow_table"]}}));
 }
 
 TEST(CliShow, ColoursOnlyWhereTheyAreWanted) {
   EXPECT_EQ(std::string(kOverview).find('\x1b'), std::string::npos);
   const std::string out = run_against(answer, {"show"}, nullptr, true).out;
   EXPECT_NE(out.find("\x1b[32mup        \x1b[0m"), std::string::npos);
+  EXPECT_NE(out.find("\x1b[31mdrain     \x1b[0m"), std::string::npos) << "drains, and has no next hop";
   EXPECT_NE(out.find("\x1b[33mdrain     \x1b[0m"), std::string::npos);
+  EXPECT_NE(out.find("\x1b[33mdown      \x1b[0m"), std::string::npos);
   EXPECT_NE(out.find("\x1b[31munresolved\x1b[0m"), std::string::npos);
   EXPECT_EQ(run_against(answer, {"show", "--json"}, nullptr, true).out.find('\x1b'), std::string::npos);
 }
@@ -301,6 +396,18 @@ const std::vector<Change>& changes() {
        "POST /v1/services",
        R"({"name": "add", "protocol": "udp", "vip": "[2001:db8::1]:*", "ring": 1024, "flows": "stateless"})",
        "add: added service udp [2001:db8::1]:*, without backends yet: sluice backend add add ADDRESS\n"},
+      {{"service", "add", "shop", "tcp", "192.0.2.8:443", "--hash", "source-ip"},
+       "POST /v1/services",
+       R"({"name": "shop", "protocol": "tcp", "vip": "192.0.2.8:443", "hash": "source-ip"})",
+       "shop: added service tcp 192.0.2.8:443, without backends yet: sluice backend add shop ADDRESS\n"},
+      {{"service", "set", "web", "--hash", "source-ip,port"},
+       "PATCH /v1/services/web",
+       R"({"hash": "source-ip,port"})",
+       "web: set service to hash source-ip,port" + kMoved},
+      {{"service", "set", "web", "--hash", "5-tuple", "--flows", "tracked", "--ring", "131072"},
+       "PATCH /v1/services/web",
+       R"({"hash": "5-tuple", "flows": "tracked", "ring": 131072})",
+       "web: set service to hash 5-tuple, flows tracked, a ring of 131072 slots" + kMoved},
       {{"service", "del", "web"}, "DELETE /v1/services/web", "", "web: deleted service and its backends\n"},
       {{"backend", "add", "web", "10.0.0.11"},
        "POST /v1/services/web/backends",
@@ -322,6 +429,18 @@ const std::vector<Change>& changes() {
        "PATCH /v1/services/web/backends/10.0.0.11",
        R"({"state": "drain"})",
        "web: backend 10.0.0.11 drains: it gets no new flows" + kMoved},
+      {{"backend", "drain", "web", "10.0.0.11", "--deadline", "10m"},
+       "PATCH /v1/services/web/backends/10.0.0.11",
+       R"({"state": "drain", "drain_until": 1767226200})",
+       "web: backend 10.0.0.11 drains: it gets no new flows, and is down in 10m 0s" + kMoved},
+      {{"backend", "down", "web", "10.0.0.11"},
+       "PATCH /v1/services/web/backends/10.0.0.11",
+       R"({"state": "down"})",
+       "web: backend 10.0.0.11 is down: its connections break" + kMoved},
+      {{"backend", "up", "web", "10.0.0.11"},
+       "PATCH /v1/services/web/backends/10.0.0.11",
+       R"({"state": "up"})",
+       "web: backend 10.0.0.11 gets new flows again" + kMoved},
       {{"backend", "undrain", "web", "2001:db8::11"},
        "PATCH /v1/services/web/backends/2001%3Adb8%3A%3A11",
        R"({"state": "up"})",
@@ -370,6 +489,293 @@ TEST(CliChange, OlderFlowsAreOnlySpokenOfWhereSomeAreKept) {
             "web: deleted backend 10.0.0.11; 7 of 1024 slots moved\n");
 }
 
+TEST(CliChange, DurationsAreSecondsUnlessTheyHaveAUnit) {
+  const std::pair<const char*, uint64_t> cases[] = {
+      {"1", 1},     {"90", 90},  {"90s", 90},         {"10m", 600},
+      {"2h", 7200}, {"007s", 7}, {"8760h", 31536000}, {"31536000", 31536000}};
+  for (const auto& [text, seconds] : cases) {
+    std::vector<Request> asked;
+    EXPECT_EQ(run_ok({"backend", "drain", "web", "10.0.0.11", "--deadline", text}, &asked).code, 0) << text;
+    ASSERT_EQ(asked.size(), 1U);
+    EXPECT_EQ(json::parse(asked[0].body)["drain_until"], kNow + seconds) << text;
+  }
+}
+
+// ---- waiting for a drain ----
+
+// Time that passes only while the command sleeps, and an agent whose status is a function of it.
+class Wait : public testing::Test {
+ protected:
+  using Seconds = double;
+
+  static api::Status seen(uint64_t flows, Seconds age,
+                          model::BackendState state = model::BackendState::kDrain) {
+    api::Status made = status();
+    made.services[0].backends[0].wanted.state = state;
+    made.services[0].backends[0].flows = flows;
+    made.services[0].tracked_slots = age > 0 ? 21845 : 0;
+    made.flow_table.age_seconds = age;
+    return made;
+  }
+
+  // Nothing: the agent hangs up.
+  using Script = std::function<std::optional<api::Status>(Seconds)>;
+  Outcome drain(Script script, Args more = {}) {
+    Args args{"backend", "drain", "web", "10.0.0.11", "--wait"};
+    args.insert(args.end(), more.begin(), more.end());
+    ScriptedAgent agent([&](const Request& request) -> std::string {
+      if (request.line != "GET /v1/status") return http_reply(200, kChanged);
+      const auto now = script(passed());
+      return now ? http_reply(200, api::encode(*now).dump()) : "";
+    });
+    return run_in(environment(agent), args);
+  }
+
+  Environment environment(const ScriptedAgent& agent) {
+    Environment made;
+    made.socket = agent.socket_path();
+    made.progress = terminal_;
+    made.clock.unix_time = [] { return kNow; };
+    made.clock.now = [this] { return kStart + std::chrono::milliseconds(passed_); };
+    made.clock.sleep = [this](std::chrono::milliseconds time) { passed_ += time.count(); };
+    return made;
+  }
+
+  Seconds passed() const { return static_cast<Seconds>(passed_) / 1000; }
+
+  static constexpr std::chrono::steady_clock::time_point kStart{std::chrono::hours(1)};
+  std::atomic<int64_t> passed_ = 0;  // milliseconds; the agent's thread reads it
+  bool terminal_ = false;
+};
+
+constexpr const char* kBegun =
+    "web: backend 10.0.0.11 drains: it gets no new flows; 21845 of 65536 slots moved, older flows stay where "
+    "they are\n";
+
+TEST_F(Wait, GivesAllFlowsTimeToSpeakAndThenWantsAReadingThatBeganLater) {
+  const auto idle = [](Seconds) { return seen(0, 3); };
+  const Outcome outcome = drain(idle);
+  EXPECT_EQ(outcome.code, 0);
+  EXPECT_EQ(outcome.out, std::string(kBegun) + "web: no flow of backend 10.0.0.11 remains, after 13s\n");
+  EXPECT_EQ(outcome.err, "") << "not a terminal";
+  EXPECT_EQ(passed(), 13);
+}
+
+TEST_F(Wait, QuietTimeIsTheCallers) {
+  EXPECT_EQ(drain([](Seconds) { return seen(0, 3); }, {"--quiet", "0"}).code, 0);
+  EXPECT_EQ(passed(), 3);
+}
+
+TEST_F(Wait, QuietTimeMayBeTheGracePeriod) {
+  EXPECT_EQ(drain([](Seconds) { return seen(0, 1.5); }, {"--quiet", "15m"}).code, 0);
+  EXPECT_EQ(passed(), 901.5);
+}
+
+TEST_F(Wait, NothingToReadCountsAsNoFlow) {
+  EXPECT_EQ(drain([](Seconds) { return seen(0, 0); }).code, 0);
+  EXPECT_EQ(passed(), 10);
+}
+
+TEST_F(Wait, TableThatAnAgentHasNotReadSinceItBeganIsNotKnown) {
+  using enum model::FlowTracking;
+  struct Case {
+    model::Protocol protocol;
+    model::FlowTracking flows;
+    uint32_t tracked_slots;
+    Seconds waits;
+  };
+  for (const Case& each :
+       {Case{model::Protocol::kTcp, kAuto, 1, 40}, Case{model::Protocol::kTcp, kAuto, 0, 10},
+        Case{model::Protocol::kTcp, kTracked, 0, 40}, Case{model::Protocol::kUdp, kAuto, 0, 40},
+        Case{model::Protocol::kUdp, kStateless, 0, 10}}) {
+    passed_ = 0;
+    const auto script = [&](Seconds now) {
+      api::Status made = seen(0, now < 40 ? 0 : 0.001);
+      made.services[0].wanted.protocol = each.protocol;
+      made.services[0].wanted.flows = each.flows;
+      made.services[0].tracked_slots = each.tracked_slots;
+      return made;
+    };
+    EXPECT_EQ(drain(script).code, 0);
+    EXPECT_EQ(passed(), each.waits) << to_string(each.protocol) << " " << to_string(each.flows);
+  }
+}
+
+TEST_F(Wait, FlowsThatSpeakLateInTheQuietTimeAreWaitedFor) {
+  const auto script = [](Seconds now) { return seen(now >= 9 && now < 125 ? 5 : 0, 0.25); };
+  EXPECT_EQ(drain(script).out,
+            std::string(kBegun) + "web: no flow of backend 10.0.0.11 remains, after 2m 5s\n");
+}
+
+TEST_F(Wait, ReadingOlderThanTheQuietTimeDoesNotCount) {
+  // Read every 20 s only: at 0, 20, 40, ... The one of 20 is the first after the quiet time.
+  const auto script = [](Seconds now) { return seen(0, now < 20 ? now + 1 : now - 20 + 0.001); };
+  EXPECT_EQ(drain(script).code, 0);
+  EXPECT_EQ(passed(), 20);
+}
+
+TEST_F(Wait, DeadlineEndsItAndTheFlowsThatWereLeft) {
+  const auto script = [](Seconds now) {
+    return now < 600 ? seen(3, 0.5) : seen(0, 0.5, model::BackendState::kDown);
+  };
+  const Outcome outcome = drain(script, {"--deadline", "10m"});
+  EXPECT_EQ(outcome.code, 0);
+  EXPECT_TRUE(outcome.out.ends_with("\nweb: backend 10.0.0.11 is down, after 10m 0s: that ended 3 flows\n"))
+      << outcome.out;
+}
+
+TEST_F(Wait, EndBeforeAnyReadingClaimsNoNumber) {
+  const auto script = [](Seconds) { return seen(0, 0.5, model::BackendState::kDown); };
+  const Outcome outcome = drain(script);
+  EXPECT_EQ(outcome.code, 0);
+  EXPECT_TRUE(outcome.out.ends_with("\nweb: backend 10.0.0.11 is down, after 0s\n")) << outcome.out;
+  const json document = json::parse(drain(script, {"--json"}).out);
+  EXPECT_TRUE(document.at("flows_remaining").is_null());
+}
+
+TEST_F(Wait, JsonIsOneDocumentAtTheEnd) {
+  terminal_ = true;
+  const Outcome gone = drain([](Seconds now) { return seen(now < 30 ? 3 : 0, 0); }, {"--json"});
+  EXPECT_EQ(gone.code, 0);
+  EXPECT_EQ(gone.err, "");
+  EXPECT_EQ(json::parse(gone.out), json::parse(R"({"revision": 18, "slots": 65536, "moved": 21845,
+      "tracked": 21845, "waited_seconds": 30.0, "flows_remaining": 0})"));
+  const auto cut = [](Seconds) { return seen(3, 0); };
+  passed_ = 0;
+  const auto script = [&](Seconds now) {
+    return now < 30 ? cut(now) : seen(0, 0, model::BackendState::kDown);
+  };
+  EXPECT_EQ(json::parse(drain(script, {"--json"}).out)["flows_remaining"], 3);
+}
+
+TEST_F(Wait, TerminalShowsOneLineThatIsRewrittenAndThenGone) {
+  terminal_ = true;
+  const Outcome outcome = drain([](Seconds now) {
+    return seen(now < 4 ? 0 : now < 60 ? 123 : now < 90 ? 1 : 0, 0);
+  });
+  EXPECT_EQ(outcome.out, std::string(kBegun) + "web: no flow of backend 10.0.0.11 remains, after 1m 30s\n");
+  for (const char* part :
+       {"\rweb: 10.0.0.11: listening for its flows, 3s", "\rweb: 10.0.0.11: 123 flows remain, 59s",
+        "\rweb: 10.0.0.11: 1 flow remains, 1m 29s"})
+    EXPECT_NE(outcome.err.find(part), std::string::npos) << part;
+  EXPECT_EQ(outcome.err.find('\n'), std::string::npos);
+  EXPECT_TRUE(outcome.err.ends_with(" \r"));
+  // What a terminal shows in the end: nothing.
+  std::string shown(100, ' ');
+  size_t column = 0;
+  for (const char c : outcome.err) {
+    if (c == '\r')
+      column = 0;
+    else
+      shown.at(column++) = c;
+  }
+  EXPECT_EQ(shown, std::string(100, ' '));
+}
+
+TEST_F(Wait, ProgressFitsTheTerminalWhateverTheName) {
+  terminal_ = true;
+  api::Status long_names = seen(123, 0);
+  long_names.services[0].wanted.name = std::string(model::kMaxNameLength, 'x');
+  long_names.services[0].backends[0].wanted.address =
+      *IpAddress::parse("2001:db8:aaaa:bbbb:cccc:dddd:eeee:fff0");
+  ScriptedAgent agent([&](const Request& request) {
+    if (request.line != "GET /v1/status") return http_reply(200, kChanged);
+    long_names.services[0].backends[0].flows = passed() < 20 ? 1ULL << 33 : 0;
+    return http_reply(200, api::encode(long_names).dump());
+  });
+  const Outcome outcome = run_in(environment(agent), {"backend", "drain", long_names.services[0].wanted.name,
+                                                      "2001:db8:aaaa:bbbb:cccc:dddd:eeee:fff0", "--wait"});
+  EXPECT_EQ(outcome.code, 0);
+  EXPECT_NE(outcome.err.find("eeee:fff0: 8589934592 flows remain, 5s"), std::string::npos) << outcome.err;
+  std::istringstream lines(outcome.err);
+  for (std::string line; std::getline(lines, line, '\r');) EXPECT_LT(line.size(), 80U) << line;
+}
+
+TEST_F(Wait, BackendThatIsDeletedMeanwhileIsNotFound) {
+  const auto without_backend = [](Seconds now) {
+    api::Status made = seen(3, 0);
+    if (now >= 5) made.services[0].backends.erase(made.services[0].backends.begin());
+    return made;
+  };
+  const Outcome backend_gone = drain(without_backend);
+  EXPECT_EQ(backend_gone.code, 4);
+  EXPECT_EQ(backend_gone.out, kBegun);
+  EXPECT_EQ(backend_gone.err,
+            "sluice: web: backend 10.0.0.11 was deleted while it drained: its flows have ended\n");
+  const Outcome service_gone = drain([](Seconds) { return api::Status(); });
+  EXPECT_EQ(service_gone.code, 4);
+  EXPECT_EQ(service_gone.err,
+            "sluice: service 'web' was deleted while its backend 10.0.0.11 drained: its flows have ended\n");
+}
+
+TEST_F(Wait, BackendThatIsPutUpAgainMeanwhileIsAFailure) {
+  const auto script = [](Seconds now) {
+    return seen(0, 0, now < 5 ? model::BackendState::kDrain : model::BackendState::kUp);
+  };
+  const Outcome text = drain(script);
+  EXPECT_EQ(text.code, 1);
+  EXPECT_EQ(text.err,
+            "sluice: web: backend 10.0.0.11 was put up again while it drained, and gets new flows: to go on, "
+            "'sluice backend drain web 10.0.0.11'\n");
+  passed_ = 0;
+  const Outcome as_json = drain(script, {"--json"});
+  EXPECT_EQ(as_json.code, 1);
+  EXPECT_EQ(as_json.out, "");
+  EXPECT_TRUE(json::parse(as_json.err).contains("error"));
+}
+
+TEST_F(Wait, OutlastsARestartOfTheAgent) {
+  const auto script = [](Seconds now) {
+    return now >= 5 && now < 34 ? std::nullopt : std::optional(seen(0, now < 34 ? 20 : 0));
+  };
+  const Outcome outcome = drain(script);
+  EXPECT_EQ(outcome.code, 0) << outcome.err;
+  EXPECT_EQ(passed(), 34);
+}
+
+TEST_F(Wait, EveryRestartIsGivenItsOwnTime) {
+  const auto script = [](Seconds now) {
+    return (now >= 5 && now < 30) || (now >= 31 && now < 60) ? std::nullopt
+                                                             : std::optional(seen(now < 60 ? 1 : 0, 0));
+  };
+  EXPECT_EQ(drain(script).code, 0);
+  EXPECT_EQ(passed(), 60);
+}
+
+TEST_F(Wait, GivesUpOnAnAgentThatDoesNotComeBack) {
+  const Outcome outcome =
+      drain([](Seconds now) { return now < 5 ? std::optional(seen(1, 0)) : std::nullopt; });
+  EXPECT_EQ(outcome.code, 3);
+  EXPECT_EQ(outcome.out, kBegun);
+  EXPECT_TRUE(outcome.err.starts_with(
+      "sluice: web: backend 10.0.0.11 drains on, but waiting for its flows failed: the agent closed"))
+      << outcome.err;
+  EXPECT_GE(passed(), 34);
+  EXPECT_LE(passed(), 35);
+}
+
+TEST(CliDrain, RefusedChangeIsNotWaitedFor) {
+  const Error refused{ErrorCode::kNotFound, "no service is named 'web'"};
+  std::vector<Request> asked;
+  const auto script = [&](const Request&) { return http_reply(404, api::encode(refused).dump()); };
+  const Outcome outcome = run_against(script, {"backend", "drain", "web", "10.0.0.11", "--wait"}, &asked);
+  EXPECT_EQ(outcome.code, 4);
+  EXPECT_EQ(outcome.out, "");
+  EXPECT_EQ(asked.size(), 1U);
+}
+
+TEST(CliDrain, ErrorOtherThanAnAbsentAgentEndsTheWaitAtOnce) {
+  const Error refused{ErrorCode::kPermission, "not you"};
+  std::vector<Request> asked;
+  const auto script = [&](const Request& request) {
+    return request.line == "GET /v1/status" ? http_reply(403, api::encode(refused).dump())
+                                            : http_reply(200, kChanged);
+  };
+  const Outcome outcome = run_against(script, {"backend", "drain", "web", "10.0.0.11", "--wait"}, &asked);
+  EXPECT_EQ(outcome.code, 6);
+  EXPECT_EQ(asked.size(), 2U);
+}
+
 // ---- what goes wrong ----
 
 TEST(CliError, ExitCodeSaysWhatTheAgentSaid) {
@@ -394,7 +800,13 @@ TEST(CliError, ExitCodeSaysWhatTheAgentSaid) {
 }
 
 TEST(CliError, NoAgentIsThreeForEveryCommand) {
-  std::vector<Args> all{{}, {"show"}, {"show", "web"}, {"show", "drops"}, {"show", "config"}};
+  std::vector<Args> all{{},
+                        {"show"},
+                        {"show", "web"},
+                        {"show", "drops"},
+                        {"show", "flows"},
+                        {"show", "config"},
+                        {"backend", "drain", "web", "10.0.0.11", "--wait"}};
   for (const Change& change : changes()) all.push_back(change.args);
   for (const Args& args : all) {
     const Outcome outcome = run_alone(args);
@@ -419,6 +831,7 @@ TEST(CliError, WrongUsageIsFoundBeforeTheAgentIsCalled) {
       {{"show", "Web"}, "'Web' is not a service name"},
       {{"show", "drops", "web"}, "leave the service out"},
       {{"show", "web", "config"}, "leave the service out"},
+      {{"show", "web", "flows"}, "leave the service out"},
       {{"service", "web"}, "web"},
       {{"service", "add"}, "NAME is required"},
       {{"service", "add", "web", "tcp"}, "VIP:PORT is required"},
@@ -436,6 +849,15 @@ TEST(CliError, WrongUsageIsFoundBeforeTheAgentIsCalled) {
       {{"service", "add", "web", "tcp", "192.0.2.1:80", "--flows", "all"},
        "write auto, tracked or stateless"},
       {{"service", "add", "web", "tcp", "192.0.2.1:80", "--mode", "nat"}, "write ipip"},
+      {{"service", "add", "web", "tcp", "192.0.2.1:80", "--hash", "source"},
+       "write 5-tuple, source-ip or source-ip,port"},
+      {{"service", "set", "web"}, "nothing to set: give --hash, --flows, --ring or several of them"},
+      {{"service", "set", "Web", "--ring", "1024"}, "'Web' is not a service name"},
+      {{"service", "set", "--ring", "1024"}, "NAME is required"},
+      {{"service", "set", "web", "--hash", "maglev"}, "'maglev' is not a flow hash"},
+      {{"service", "set", "web", "--flows", "none"}, "write auto, tracked or stateless"},
+      {{"service", "set", "web", "--ring", "1000"}, "write 1024"},
+      {{"service", "set", "web", "--ring", "-1"}, "'-1' is not a number of slots"},
       {{"service", "del"}, "NAME is required"},
       {{"service", "del", ""}, "'' is not a service name"},
       {{"backend", "add", "web"}, "ADDRESS is required"},
@@ -454,6 +876,13 @@ TEST(CliError, WrongUsageIsFoundBeforeTheAgentIsCalled) {
       {{"backend", "set", "web", "10.0.0.1", "--next-hop", "00:00:00:00:00:00"}, "all zeros"},
       {{"backend", "drain", "web"}, "ADDRESS is required"},
       {{"backend", "drain", "web", "router"}, "'router' is not an IP address"},
+      {{"backend", "drain", "web", "10.0.0.1", "--deadline", "0s"},
+       "take the backend out at once with 'sluice backend down web 10.0.0.1'"},
+      {{"backend", "drain", "web", "10.0.0.1", "--wait", "--quiet", "1d"}, "'1d' is not a duration"},
+      {{"backend", "drain", "web", "10.0.0.1", "--quiet", "10s"}, "give --wait too"},
+      {{"backend", "drain", "web", "10.0.0.1", "--deadline"}, "--deadline"},
+      {{"backend", "down", "web"}, "ADDRESS is required"},
+      {{"backend", "up", "web", "router"}, "'router' is not an IP address"},
       {{"backend", "undrain", "", "10.0.0.1"}, "'' is not a service name"},
       {{"backend", "del", "web", "10.0.0.1", "show"}, "show"},
   };
@@ -476,6 +905,19 @@ TEST(CliError, WrongUsageIsFoundBeforeTheAgentIsCalled) {
   }
 }
 
+TEST(CliError, DurationsAreWholeNumbersWithAKnownUnit) {
+  for (const std::string text : {"", "s", "m", "1d", "-1s", "+1s", "1.5h", "1h30m", " 1s", "1s ", "1 s", "1S",
+                                 "0x10", "10ms", "ten", "31536001", "8761h", "4294967296", "4294967295h"}) {
+    const Outcome outcome = run_alone({"backend", "drain", "web", "10.0.0.1", "--deadline=" + text});
+    EXPECT_EQ(outcome.code, 2) << text;
+    if (text.empty()) continue;  // the parser of the line refuses it in its own words
+    EXPECT_EQ(outcome.err,
+              "sluice: '" + text +
+                  "' is not a duration of up to a year: write a whole number of seconds, or one "
+                  "with a unit, such as 90, 90s, 10m or 2h\nsee 'sluice backend drain --help'\n");
+  }
+}
+
 TEST(CliError, HintNamesTheCommandThatWasMeant) {
   EXPECT_TRUE(
       run_alone({"backend", "set", "web", "10.0.0.1"}).err.ends_with("see 'sluice backend set --help'\n"));
@@ -491,20 +933,36 @@ TEST(CliError, BytesThatAreNoTextStillMakeJson) {
 // ---- help ----
 
 const std::vector<Args> kCommands{
-    {"show"},           {"show", "drops"},    {"show", "config"}, {"service"},
-    {"service", "add"}, {"service", "del"},   {"backend"},        {"backend", "add"},
-    {"backend", "set"}, {"backend", "drain"}, {"backend", "del"}, {"backend", "undrain"}};
+    {"show"},           {"show", "drops"},    {"show", "flows"},   {"show", "config"}, {"service"},
+    {"service", "add"}, {"service", "set"},   {"service", "del"},  {"backend"},        {"backend", "add"},
+    {"backend", "set"}, {"backend", "drain"}, {"backend", "down"}, {"backend", "up"},  {"backend", "undrain"},
+    {"backend", "del"}};
 
 TEST(CliHelp, RootNamesEveryCommandAndExitCode) {
   const Outcome outcome = run_alone({"--help"});
   EXPECT_EQ(outcome.code, 0);
   EXPECT_EQ(outcome.err, "");
-  for (const char* part :
-       {"  show [SERVICE]  ", "  show drops  ", "  show config  ", "  service add NAME PROTOCOL VIP:PORT\n",
-        "  service del NAME  ", "  backend add SERVICE ADDRESS  ", "  backend set SERVICE ADDRESS  ",
-        "  backend drain SERVICE ADDRESS  ", "  backend undrain SERVICE ADDRESS  ",
-        "  backend del SERVICE ADDRESS  ", "--socket PATH", "--json", "--version", "SLUICE_SOCKET",
-        "NO_COLOR", "Exit codes:", "  6  permission denied"})
+  for (const char* part : {"  show [SERVICE]  ",
+                           "  show drops  ",
+                           "  show config  ",
+                           "  service add NAME PROTOCOL VIP:PORT\n",
+                           "  show flows  ",
+                           "  service set NAME  ",
+                           "  backend down SERVICE ADDRESS  ",
+                           "  backend up SERVICE ADDRESS  ",
+                           "  service del NAME  ",
+                           "  backend add SERVICE ADDRESS  ",
+                           "  backend set SERVICE ADDRESS  ",
+                           "  backend drain SERVICE ADDRESS  ",
+                           "  backend undrain SERVICE ADDRESS  ",
+                           "  backend del SERVICE ADDRESS  ",
+                           "--socket PATH",
+                           "--json",
+                           "--version",
+                           "SLUICE_SOCKET",
+                           "NO_COLOR",
+                           "Exit codes:",
+                           "  6  permission denied"})
     EXPECT_NE(outcome.out.find(part), std::string::npos) << part << " is not in\n" << outcome.out;
 }
 

@@ -3,6 +3,8 @@
 
 #include <gtest/gtest.h>
 
+#include "cli/show_text.h"
+
 namespace sluice::cli {
 namespace {
 
@@ -45,6 +47,37 @@ TEST(CliText, DurationsHaveTwoUnits) {
   EXPECT_EQ(duration(11530), "3h 12m");
   EXPECT_EQ(duration(86400 * 2 + 3600 * 4), "2d 4h");
   EXPECT_FALSE(duration(1e300).empty());
+}
+
+TEST(CliText, FlowsAgreeWithTheirNumber) {
+  EXPECT_EQ(flows_remain(0), "no flow remains");
+  EXPECT_EQ(flows_remain(1), "1 flow remains");
+  EXPECT_EQ(flows_remain(2), "2 flows remain");
+  EXPECT_EQ(flow_count(1), "1 flow");
+}
+
+TEST(CliText, DrainingBackendSaysWhatRemainsAndWhenItEnds) {
+  api::ServiceStatus service;
+  service.backends.emplace_back();
+  api::BackendStatus& backend = service.backends.front();
+  backend.path = api::PathState::kResolved;
+  backend.wanted.state = model::BackendState::kDrain;
+  const auto note = [&](uint64_t flows, uint32_t origin_slots, std::optional<uint64_t> until) {
+    backend.flows = flows;
+    backend.origin_slots = origin_slots;
+    backend.wanted.drain_until = until;
+    const std::string text = service_text(service, {.colours = false, .now = 1000});
+    const size_t line = text.rfind("bit/s\n") + 6;
+    return text.substr(line);
+  };
+  EXPECT_EQ(note(0, 0, {}), "      no flow remains\n");
+  EXPECT_EQ(note(1, 0, {}), "      1 flow remains\n");
+  EXPECT_EQ(note(12, 0, 1250), "      12 flows remain, ends in 4m 10s\n");
+  EXPECT_EQ(note(12, 0, 1000), "      12 flows remain, ends now\n");
+  EXPECT_EQ(note(12, 0, 0), "      12 flows remain, ends now\n");
+  EXPECT_EQ(note(12, 5, {}), "      12 flows remain; silent ones, if any, are kept in 5 slots\n");
+  EXPECT_EQ(note(0, 5, 1250),
+            "      no flow seen, ends in 4m 10s; silent ones, if any, are kept in 5 slots\n");
 }
 
 TEST(CliText, ShareOfNothingIsNoNumber) {

@@ -46,9 +46,12 @@ TEST(Client, EveryCallAsksWhatTheContractSays) {
   EXPECT_EQ(*client.change_backend("web", v6, change), wanted);
   EXPECT_EQ(*client.delete_backend("web", v6), wanted);
   EXPECT_EQ(*client.delete_service("a b/../%\xff"), wanted);
+  model::ServiceChange service_change;
+  service_change.hash = model::FlowHash::kSourceIp;
+  EXPECT_EQ(*client.change_service("web", service_change), wanted);
 
   const auto& asked = agent.requests();
-  ASSERT_EQ(asked.size(), 5U);
+  ASSERT_EQ(asked.size(), 6U);
   EXPECT_EQ(asked[0].line, "POST /v1/services");
   EXPECT_EQ(json::parse(asked[0].body),
             json::parse(R"({"name": "web", "vip": "192.0.2.1:80", "protocol": "tcp"})"));
@@ -59,6 +62,8 @@ TEST(Client, EveryCallAsksWhatTheContractSays) {
   EXPECT_EQ(asked[3].line, "DELETE /v1/services/web/backends/2001%3Adb8%3A%3A11");
   EXPECT_EQ(asked[3].body, "");
   EXPECT_EQ(asked[4].line, "DELETE /v1/services/a%20b%2F..%2F%25%FF");
+  EXPECT_EQ(asked[5].line, "PATCH /v1/services/web");
+  EXPECT_EQ(json::parse(asked[5].body), json::parse(R"({"hash": "source-ip"})"));
 }
 
 TEST(Client, ReadsStatusAndConfig) {

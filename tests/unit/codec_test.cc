@@ -32,11 +32,14 @@ services:
     vip: 192.0.2.1:80
     protocol: tcp
     mode: ipip
+    hash: source-ip,port
     flows: tracked
     ring: 4096
     backends:
       - {address: 10.0.0.11, weight: 2}
       - {address: "2001:db8:b::12", state: drain, next_hop: "02:00:5e:00:53:01"}
+      - {address: 10.0.0.13, state: drain, drain_until: 1767225600}
+      - {address: 10.0.0.14, state: down}
   - name: dns
     vip: "[2001:db8::53]:*"
     protocol: udp
@@ -89,12 +92,18 @@ TEST(Yaml, ReadsEveryKey) {
   const Service& web = config.services[0];
   EXPECT_EQ(web.name, "web");
   EXPECT_EQ(web.vip, *Endpoint::parse("192.0.2.1:80"));
+  EXPECT_EQ(web.hash, FlowHash::kSourceIpPort);
   EXPECT_EQ(web.flows, FlowTracking::kTracked);
   EXPECT_EQ(web.ring_slots, 4096U);
-  ASSERT_EQ(web.backends.size(), 2U);
+  ASSERT_EQ(web.backends.size(), 4U);
   EXPECT_EQ(web.backends[0].weight, 2U);
   EXPECT_EQ(web.backends[1].state, BackendState::kDrain);
+  EXPECT_EQ(web.backends[1].drain_until, std::nullopt);
   EXPECT_EQ(web.backends[1].next_hop, *MacAddress::parse("02:00:5e:00:53:01"));
+  EXPECT_EQ(web.backends[2].state, BackendState::kDrain);
+  EXPECT_EQ(web.backends[2].drain_until, 1767225600U);
+  EXPECT_EQ(web.backends[3].state, BackendState::kDown);
+  EXPECT_EQ(config.services[1].hash, FlowHash::kFiveTuple);
   EXPECT_EQ(config.services[1].protocol, Protocol::kUdp);
   EXPECT_EQ(config.services[1].vip.port, 0);
 }
@@ -140,6 +149,17 @@ TEST(Encode, LeavesDefaultsOut) {
   config.interfaces = {Interface{"eth0"}};
   EXPECT_EQ(encode(config), json::parse(R"({"version": 1, "interfaces": [{"name": "eth0"}], "services": [
     {"name": "web", "vip": "192.0.2.1:80", "protocol": "tcp", "backends": [{"address": "10.0.0.11"}]}]})"));
+}
+
+TEST(Encode, SpellsTheHashAndTheEndOfADrain) {
+  Config config = *decode(document(good_service()));
+  config.services[0].hash = FlowHash::kSourceIp;
+  EXPECT_EQ(encode(config.services[0])["hash"], "source-ip");
+  Backend& backend = config.services[0].backends[0];
+  backend.state = BackendState::kDrain;
+  backend.drain_until = 1767225600;
+  EXPECT_EQ(encode(backend),
+            json::parse(R"({"address": "10.0.0.11", "state": "drain", "drain_until": 1767225600})"));
 }
 
 TEST(Duration, ReadsBackWhatItPrints) {
@@ -197,13 +217,16 @@ class RandomConfig {
     made.name = fmt::format("s{}{}", number, pick({"", "-a", ".b", "_c"}));
     made.vip = {address(200 + number), static_cast<uint16_t>(below(65536))};
     made.protocol = pick({Protocol::kTcp, Protocol::kUdp});
+    made.hash = pick({FlowHash::kFiveTuple, FlowHash::kSourceIp, FlowHash::kSourceIpPort});
     made.flows = pick({FlowTracking::kAuto, FlowTracking::kTracked, FlowTracking::kStateless});
     made.ring_slots = kMinRingSlots << below(10);
     for (unsigned i = 0; i < below(12); ++i) {
       Backend backend;
       backend.address = address(i);
       backend.weight = flip() ? 1 : below(kMaxWeight + 1);
-      backend.state = pick({BackendState::kUp, BackendState::kDrain});
+      backend.state = pick({BackendState::kUp, BackendState::kDrain, BackendState::kDown});
+      if (backend.state == BackendState::kDrain && flip())
+        backend.drain_until = flip() ? below(UINT32_MAX) : kMaxUnixSeconds;
       if (flip()) backend.next_hop = mac();
       made.backends.push_back(backend);
     }
@@ -259,6 +282,8 @@ TEST(Decode, SaysWhereAndWhy) {
       {{{"protocol", "icmp"}}, "services[0].protocol: 'icmp' is not a protocol: write tcp or udp"},
       {{{"mode", "tunnel"}}, "services[0].mode: 'tunnel' is not a forwarding mode: write ipip"},
       {{{"flows", "all"}}, "services[0].flows: 'all' is not a way of flow tracking"},
+      {{{"hash", "source"}}, "services[0].hash: 'source' is not a flow hash: write 5-tuple, source-ip or"},
+      {{{"hash", json::array({"source-ip", "port"})}}, "services[0].hash: a list stands where text"},
       {{{"backends", "10.0.0.1"}}, "services[0].backends: a list is expected here"},
       {{{"backends", {"10.0.0.1"}}}, "services[0].backends[0]: a map of keys is expected here"},
       {{{"backends", {json::object()}}},
@@ -282,8 +307,16 @@ TEST(Decode, SaysWhereAndWhyOfABackend) {
   const std::pair<json, const char*> cases[] = {
       {{{"weight", 70000}}, "services[0].backends[0].weight: 70000 is not between 0 and 65535"},
       {{{"weight", 1e30}}, "services[0].backends[0].weight: 1e+30 is not a whole number"},
-      {{{"state", "down"}},
-       "services[0].backends[0].state: 'down' is not a backend state: write up or drain"},
+      {{{"state", "off"}},
+       "services[0].backends[0].state: 'off' is not a backend state: write up, drain or down"},
+      {{{"drain_until", 1767225600}},
+       "services[0].backends[0].drain_until: service 'web': backend 10.0.0.11: drain_until is given, but"},
+      {{{"state", "drain"}, {"drain_until", -1}},
+       "services[0].backends[0].drain_until: -1 is not between 0 and 253402300799"},
+      {{{"state", "drain"}, {"drain_until", 1767225600000}}, "1767225600000 is not between 0 and"},
+      {{{"state", "drain"}, {"drain_until", "10m"}}, "drain_until: '10m' is not a whole number between 0"},
+      {{{"state", "drain"}, {"drain_until", 1.5}}, "drain_until: 1.5 is not a whole number"},
+      {{{"state", "drain"}, {"drain_until", nullptr}}, "drain_until: no value is given: write a number"},
       {{{"next_hop", "gateway"}}, "services[0].backends[0].next_hop: a next hop is auto or a MAC address"},
       {{{"next_hop", "ff:ff:ff:ff:ff:ff"}},
        "services[0].backends[0].next_hop: service 'web': backend 10.0.0.11"},
@@ -291,13 +324,22 @@ TEST(Decode, SaysWhereAndWhyOfABackend) {
       {{{"address", "10.0.0.0/24"}}, "services[0].backends[0].address: '10.0.0.0/24' is not an IP address"},
       {{{"address", "192.0.2.1"}},
        "services[0].backends[0].address: service 'web': backend 192.0.2.1 is the service's"},
-      {{{"adress", "10.0.0.1"}}, "unknown key: the keys here are address, weight, state, next_hop"},
+      {{{"adress", "10.0.0.1"}},
+       "unknown key: the keys here are address, weight, state, next_hop, drain_until"},
   };
   for (const auto& [patch, expected] : cases) {
     json service = good_service();
     service["backends"][0].update(patch);
     EXPECT_TRUE(says(message(decode(document(service))), expected));
   }
+}
+
+TEST(Decode, DoesNotBlameTheEndOfADrainForAStateThatCannotBeRead) {
+  json service = good_service();
+  service["backends"][0].update({{"state", "dran"}, {"drain_until", 1767225600}});
+  const std::string said = message(decode(document(service)));
+  EXPECT_TRUE(says(said, "state: 'dran' is not a backend state"));
+  EXPECT_EQ(std::ranges::count(said, '\n'), 0) << said;
 }
 
 TEST(Decode, SaysWhereAndWhyOfTheRest) {
@@ -351,7 +393,6 @@ TEST(Decode, KeysOfLaterVersionsAreUnsupportedNotUnknown) {
       {{{"mode", "local"}}, "'local'"},
       {{{"protocol", "sctp"}},
        "services[0].protocol: 'sctp' is a protocol that this version does not support"},
-      {{{"hash", "source-ip"}}, "services[0].hash: this version does not support the choice of a hash"},
       {{{"health", json::object()}}, "services[0].health: this version does not support health checks"},
       {{{"vip", "192.0.2.0/24:80"}}, "services[0].vip: '192.0.2.0/24:80' has a prefix, which this version"},
       {{{"backends", {{{"address", "10.0.0.1"}, {"port", 8080}}}}},

@@ -76,18 +76,28 @@ TEST(Words, ReadBackWhatTheyPrint) {
   for (const auto value : {Protocol::kTcp, Protocol::kUdp})
     EXPECT_EQ(*parse_protocol(to_string(value)), value);
   EXPECT_EQ(*parse_forwarding_mode(to_string(ForwardingMode::kIpip)), ForwardingMode::kIpip);
-  for (const auto value : {BackendState::kUp, BackendState::kDrain})
+  for (const auto value : {BackendState::kUp, BackendState::kDrain, BackendState::kDown})
     EXPECT_EQ(*parse_backend_state(to_string(value)), value);
   for (const auto value : {FlowTracking::kAuto, FlowTracking::kTracked, FlowTracking::kStateless})
     EXPECT_EQ(*parse_flow_tracking(to_string(value)), value);
+  for (const auto value : {FlowHash::kFiveTuple, FlowHash::kSourceIp, FlowHash::kSourceIpPort})
+    EXPECT_EQ(*parse_flow_hash(to_string(value)), value);
+}
+
+TEST(Words, OfFlowHashesAreFixed) {
+  EXPECT_EQ(*parse_flow_hash("5-tuple"), FlowHash::kFiveTuple);
+  EXPECT_EQ(*parse_flow_hash("source-ip"), FlowHash::kSourceIp);
+  EXPECT_EQ(*parse_flow_hash("source-ip,port"), FlowHash::kSourceIpPort);
 }
 
 TEST(Words, RefuseOthersAndNameTheChoices) {
   EXPECT_EQ(parse_xdp_mode("offload").error().message,
             "'offload' is not an XDP mode: write auto, native or generic");
   EXPECT_EQ(parse_protocol("TCP").error().message, "'TCP' is not a protocol: write tcp or udp");
-  EXPECT_EQ(parse_backend_state("").error().message, "'' is not a backend state: write up or drain");
+  EXPECT_EQ(parse_backend_state("").error().message, "'' is not a backend state: write up, drain or down");
   EXPECT_EQ(parse_flow_tracking("none").error().code, ErrorCode::kInvalid);
+  EXPECT_EQ(parse_flow_hash("source-ip, port").error().message,
+            "'source-ip, port' is not a flow hash: write 5-tuple, source-ip or source-ip,port");
 }
 
 TEST(Words, OfLaterVersionsAreUnsupportedNotWrong) {
@@ -237,6 +247,29 @@ TEST(Validate, NextHopsAreSingleMachines) {
       [](Config& c) { c.services[0].backends[1].next_hop = *MacAddress::parse("ff:ff:ff:ff:ff:ff"); },
       ErrorCode::kInvalid,
       {"service 'web': backend 10.0.0.12: next hop ff:ff:ff:ff:ff:ff is a group address"}));
+}
+
+TEST(Validate, ADrainEndsOnlyWhereThereIsOne) {
+  const auto with = [](BackendState state, uint64_t until) {
+    return [=](Config& c) {
+      c.services[0].backends[1].state = state;
+      c.services[0].backends[1].drain_until = until;
+    };
+  };
+  for (const uint64_t until : {uint64_t{0}, uint64_t{1767225600}, kMaxUnixSeconds})
+    EXPECT_TRUE(passes(with(BackendState::kDrain, until))) << until;
+  EXPECT_TRUE(fails_with(with(BackendState::kUp, 1767225600), ErrorCode::kInvalid,
+                         {"service 'web': backend 10.0.0.12: drain_until is given, but its state is up",
+                          "write state: drain, or remove drain_until"}));
+  EXPECT_TRUE(
+      fails_with(with(BackendState::kDown, 1767225600), ErrorCode::kInvalid, {"but its state is down"}));
+  EXPECT_TRUE(fails_with(with(BackendState::kDrain, 1767225600000), ErrorCode::kInvalid,
+                         {"drain_until 1767225600000 is after the year 9999", "seconds, as `date +%s`"}));
+  Service service = web();
+  service.backends[1].drain_until = 1;
+  ASSERT_EQ(violations(service).size(), 1U);
+  EXPECT_EQ(violations(service)[0].paths,
+            (std::vector<std::string>{"backends[1].drain_until", "backends[1].state"}));
 }
 
 TEST(Validate, InterfaceNames) {

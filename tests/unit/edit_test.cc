@@ -80,6 +80,58 @@ TEST(Edit, ChangesWhatIsNamedAndNothingElse) {
   EXPECT_EQ(config, expected);
 }
 
+TEST(Edit, ChangesWhatIsNamedOfAServiceAndNothingElse) {
+  Config config = start(), expected = start();
+  ASSERT_TRUE(change_service(config, "web", {}).ok());
+  EXPECT_EQ(config, expected);
+  ASSERT_TRUE(
+      change_service(config, "web", {.hash = FlowHash::kSourceIp, .flows = {}, .ring_slots = {}}).ok());
+  expected.services[0].hash = FlowHash::kSourceIp;
+  EXPECT_EQ(config, expected);
+  ASSERT_TRUE(
+      change_service(config, "web", {.hash = {}, .flows = FlowTracking::kTracked, .ring_slots = {}}).ok());
+  expected.services[0].flows = FlowTracking::kTracked;
+  EXPECT_EQ(config, expected);
+  ASSERT_TRUE(change_service(config, "web", {.hash = {}, .flows = {}, .ring_slots = 1024}).ok());
+  expected.services[0].ring_slots = 1024;
+  EXPECT_EQ(config, expected);
+}
+
+BackendChange to_state(BackendState state, std::optional<uint64_t> drain_until = {}) {
+  return {.weight = {}, .state = state, .next_hop = {}, .drain_until = drain_until};
+}
+
+const Backend& first(const Config& config) {
+  return config.services[0].backends[0];
+}
+
+TEST(Edit, ADrainCanHaveAnEndAtOnceOrLater) {
+  Config config = start();
+  ASSERT_TRUE(change_backend(config, "web", kFirst, to_state(BackendState::kDrain, 1767225600)).ok());
+  EXPECT_EQ(first(config).drain_until, 1767225600U);
+  const BackendChange later{.weight = {}, .state = {}, .next_hop = {}, .drain_until = 1767225660};
+  ASSERT_TRUE(change_backend(config, "web", kFirst, later).ok());
+  EXPECT_EQ(first(config).drain_until, 1767225660U);
+  EXPECT_EQ(first(config).state, BackendState::kDrain);
+}
+
+TEST(Edit, AnyChangeOfStateForgetsTheEndOfADrain) {
+  for (const auto state : {BackendState::kUp, BackendState::kDrain, BackendState::kDown}) {
+    Config config = start();
+    ASSERT_TRUE(change_backend(config, "web", kFirst, to_state(BackendState::kDrain, 1767225600)).ok());
+    ASSERT_TRUE(change_backend(config, "web", kFirst, to_state(state)).ok());
+    EXPECT_EQ(first(config).drain_until, std::nullopt) << to_string(state);
+    EXPECT_EQ(first(config).state, state);
+  }
+}
+
+TEST(Edit, AnotherChangeKeepsTheEndOfADrain) {
+  Config config = start();
+  ASSERT_TRUE(change_backend(config, "web", kFirst, to_state(BackendState::kDrain, 1767225600)).ok());
+  ASSERT_TRUE(change_backend(config, "web", kFirst, {.weight = 7, .state = {}, .next_hop = {}}).ok());
+  EXPECT_EQ(config.services[0].backends[0].drain_until, 1767225600U);
+}
+
 TEST(Edit, TakesAWeightOfZero) {
   Config config = start();
   ASSERT_TRUE(change_backend(config, "web", kFirst, {.weight = 0, .state = {}, .next_hop = {}}).ok());
@@ -125,6 +177,32 @@ INSTANTIATE_TEST_SUITE_P(
                 ErrorCode::kNoSpace, "limits.ring_slots"},
         Refused{"DeletingNoService", [](Config& c) { return delete_service(c, "we"); }, ErrorCode::kNotFound,
                 "sluice show"},
+        Refused{"ChangingNoService", [](Config& c) { return change_service(c, "we", {}); },
+                ErrorCode::kNotFound, "no service is named 'we': 'sluice show' lists them"},
+        Refused{
+            "ARingOfAnOddSize",
+            [](Config& c) { return change_service(c, "web", {.hash = {}, .flows = {}, .ring_slots = 1000}); },
+            ErrorCode::kInvalid, "write 1024"},
+        Refused{"ARingThatDoesNotFit",
+                [](Config& c) {
+                  c.limits.ring_slots = 4096;
+                  const auto result = change_service(c, "web", {.hash = {}, .flows = {}, .ring_slots = 4096});
+                  c.limits = {};
+                  return result;
+                },
+                ErrorCode::kNoSpace, "limits.ring_slots"},
+        Refused{"TheEndOfADrainOfABackendThatIsUp",
+                [](Config& c) {
+                  return change_backend(
+                      c, "web", kFirst,
+                      {.weight = 3, .state = {}, .next_hop = {}, .drain_until = 1767225600});
+                },
+                ErrorCode::kInvalid, "write state: drain, or remove drain_until"},
+        Refused{"TheEndOfADrainOfABackendThatGoesDown",
+                [](Config& c) {
+                  return change_backend(c, "web", kFirst, to_state(BackendState::kDown, 1767225600));
+                },
+                ErrorCode::kInvalid, "its state is down"},
         Refused{"ABackendOfNoService",
                 [](Config& c) { return add_backend(c, "nope", make_backend("10.0.0.5")); },
                 ErrorCode::kNotFound, "nope"},

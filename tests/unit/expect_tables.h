@@ -14,7 +14,13 @@
 
 namespace sluice::test {
 
-inline uint32_t expected_flags(const model::Service& service) {
+inline uint32_t expected_hash(const model::Service& service) {
+  return service.hash == model::FlowHash::kSourceIp       ? SL_HASH_SOURCE
+         : service.hash == model::FlowHash::kSourceIpPort ? SL_HASH_SOURCE_PORT
+                                                          : SL_HASH_FLOW;
+}
+
+inline uint32_t expected_tracking(const model::Service& service) {
   if (service.flows == model::FlowTracking::kStateless) return SL_SERVICE_TRACK_NONE;
   if (service.flows == model::FlowTracking::kTracked || service.protocol == model::Protocol::kUdp)
     return SL_SERVICE_TRACK_ALL;
@@ -40,12 +46,16 @@ inline void expect_ring(const dataplane::Port& port, const plan::ServiceLayout& 
 
 inline void expect_service(const dataplane::Port& port, const plan::ServiceLayout& placed,
                            const model::Service& service) {
-  EXPECT_EQ(placed.value.flags, expected_flags(service)) << service.name;
+  constexpr uint32_t kOriginHash = SL_SERVICE_HASH_MASK << SL_SERVICE_ORIGIN_HASH_SHIFT;
+  EXPECT_EQ(placed.value.flags & ~kOriginHash, expected_tracking(service) | expected_hash(service)
+                                                                                << SL_SERVICE_HASH_SHIFT)
+      << service.name;
   ASSERT_EQ(placed.backends.size(), service.backends.size()) << service.name;
   for (const auto& backend : service.backends) {
     ASSERT_TRUE(placed.backends.contains(backend.address)) << backend.address.to_string();
     const sl_backend& entry = port.backends()[placed.backends.at(backend.address)];
     EXPECT_NE(entry.state, SL_BACKEND_UNSET);
+    EXPECT_EQ(entry.state == SL_BACKEND_DOWN, backend.state == model::BackendState::kDown);
     EXPECT_EQ(entry.service_id, placed.value.id);
     EXPECT_EQ(dataplane::address_of(entry), backend.address);
   }

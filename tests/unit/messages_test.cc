@@ -20,6 +20,9 @@ BackendStatus backend_status() {
   backend.slots = 21845;
   backend.path = PathState::kResolved;
   backend.path_detail = "via fe80::1 on eth1";
+  backend.wanted.drain_until = 1767225600;
+  backend.flows = 1ULL << 40;
+  backend.origin_slots = 1234;
   backend.traffic = {.packets = ~0ULL, .bytes = 1, .packets_per_second = 0.5, .bytes_per_second = 1e9};
   return backend;
 }
@@ -35,6 +38,7 @@ Status full_status() {
   service.wanted.name = "web";
   service.wanted.vip = *Endpoint::parse("[2001:db8::1]:80");
   service.wanted.protocol = model::Protocol::kUdp;
+  service.wanted.hash = model::FlowHash::kSourceIp;
   service.wanted.flows = model::FlowTracking::kStateless;
   service.wanted.ring_slots = 1024;
   service.tracked_slots = 3;
@@ -43,6 +47,11 @@ Status full_status() {
   status.services = {service};
   status.reasons = {
       {.name = "no_backend", .text = "the service has no live backend", .drops = true, .traffic = {}}};
+  status.flow_table = {
+      .entries = 77,
+      .capacity = 262144,
+      .age_seconds = 0.5,
+      .counters = {{.name = "full", .text = "no place", .drops = false, .traffic = {.packets = 3}}}};
   return status;
 }
 
@@ -57,14 +66,27 @@ TEST(Messages, StatusIsReadAsItWasWritten) {
 TEST(Messages, StatusSpellingIsFixed) {
   const json encoded = encode(full_status());
   EXPECT_EQ(encoded["services"][0], json::parse(R"({
-    "wanted": {"name": "web", "vip": "[2001:db8::1]:80", "protocol": "udp", "flows": "stateless", "ring": 1024},
+    "wanted": {"name": "web", "vip": "[2001:db8::1]:80", "protocol": "udp", "hash": "source-ip", "flows": "stateless",
+               "ring": 1024},
     "tracked_slots": 3,
     "traffic": {"packets": 9, "bytes": 0, "packets_per_second": 0.0, "bytes_per_second": 0.0},
     "backends": [{
-      "wanted": {"address": "2001:db8::11", "weight": 2, "state": "drain", "next_hop": "02:00:5e:00:53:01"},
+      "wanted": {"address": "2001:db8::11", "weight": 2, "state": "drain", "next_hop": "02:00:5e:00:53:01",
+                 "drain_until": 1767225600},
       "id": 7, "slots": 21845, "path": "resolved", "path_detail": "via fe80::1 on eth1",
+      "flows": 1099511627776, "origin_slots": 1234,
       "traffic": {"packets": 18446744073709551615, "bytes": 1, "packets_per_second": 0.5,
                   "bytes_per_second": 1000000000.0}}]})"));
+  EXPECT_EQ(encoded["flow_table"], json::parse(R"({
+    "entries": 77, "capacity": 262144, "age_seconds": 0.5,
+    "counters": [{"name": "full", "text": "no place", "drops": false,
+                  "traffic": {"packets": 3, "bytes": 0, "packets_per_second": 0.0, "bytes_per_second": 0.0}}]})"));
+}
+
+TEST(Messages, StatusOfAnAgentWithoutAFlowTableIsRefused) {
+  json encoded = encode(full_status());
+  encoded.erase("flow_table");
+  EXPECT_EQ(decode_status(encoded).error().message, "flow_table: missing");
 }
 
 TEST(Messages, BackendsOfTheWantedServiceAreNotWrittenTwice) {
@@ -138,11 +160,56 @@ TEST(Messages, BackendChangeKeepsWhatIsAbsentApartFromWhatIsEmpty) {
   EXPECT_EQ(decode_backend_change(encode(change))->next_hop, change.next_hop);
 }
 
+TEST(Messages, BackendChangeCarriesTheEndOfADrain) {
+  model::BackendChange change;
+  change.state = model::BackendState::kDrain;
+  change.drain_until = 1767225600;
+  EXPECT_EQ(encode(change), json::parse(R"({"state": "drain", "drain_until": 1767225600})"));
+  EXPECT_EQ(decode_backend_change(encode(change))->drain_until, 1767225600U);
+  EXPECT_FALSE(decode_backend_change(json::object())->drain_until.has_value());
+}
+
+TEST(Messages, ServiceChangeKeepsWhatIsAbsentAbsent) {
+  model::ServiceChange change;
+  EXPECT_EQ(encode(change), json::object());
+  const auto nothing = decode_service_change(json::object());
+  ASSERT_TRUE(nothing.ok());
+  EXPECT_FALSE(nothing->hash || nothing->flows || nothing->ring_slots);
+
+  change.hash = model::FlowHash::kSourceIpPort;
+  change.flows = model::FlowTracking::kTracked;
+  change.ring_slots = 131072;
+  EXPECT_EQ(encode(change), json::parse(R"({"hash": "source-ip,port", "flows": "tracked", "ring": 131072})"));
+  const auto again = decode_service_change(encode(change));
+  ASSERT_TRUE(again.ok()) << again.error().message;
+  EXPECT_EQ(again->hash, change.hash);
+  EXPECT_EQ(again->flows, change.flows);
+  EXPECT_EQ(again->ring_slots, change.ring_slots);
+}
+
+TEST(Messages, ServiceChangeIsStrict) {
+  for (const char* text :
+       {R"([])", R"(null)", R"({"name": "b"})", R"({"vip": "192.0.2.1:80"})", R"({"hash": "5tuple"})",
+        R"({"hash": null})", R"({"hash": ["source-ip"]})", R"({"flows": "all"})", R"({"flows": true})",
+        R"({"ring": "1024"})", R"({"ring": -1024})", R"({"ring": 1024.0})", R"({"ring": 255})",
+        R"({"ring": 4194305})", R"({"ring": 4294967552})", R"({"ring_slots": 1024})"}) {
+    const auto result = decode_service_change(json::parse(text));
+    ASSERT_FALSE(result.ok()) << text;
+    EXPECT_EQ(result.error().code, ErrorCode::kInvalid) << text;
+  }
+  EXPECT_EQ(decode_service_change(json::parse(R"({"rings": 1})")).error().message,
+            "'rings': unknown key: the keys here are hash, flows, ring");
+  EXPECT_EQ(decode_service_change(json::parse(R"({"ring": 1})")).error().message,
+            "'ring': not a whole number between 256 and 4194304");
+}
+
 TEST(Messages, BackendChangeIsStrict) {
   for (const char* text :
        {R"([])", R"(null)", R"({"wieght": 1})", R"({"address": "10.0.0.1"})", R"({"weight": "1"})",
         R"({"weight": -1})", R"({"weight": 65536})", R"({"weight": 1.5})", R"({"weight": null})",
-        R"({"state": "down"})", R"({"state": 1})", R"({"next_hop": null})", R"({"next_hop": ""})",
+        R"({"state": "off"})", R"({"state": 1})", R"({"drain_until": "1767225600"})",
+        R"({"drain_until": -1})", R"({"drain_until": 1.5})", R"({"drain_until": null})",
+        R"({"drain_until": 1767225600000})", R"({"next_hop": null})", R"({"next_hop": ""})",
         R"({"next_hop": "02:00"})"}) {
     const auto result = decode_backend_change(json::parse(text));
     ASSERT_FALSE(result.ok()) << text;

@@ -25,17 +25,22 @@ constexpr uint32_t kServices = 16, kBackends = 128, kSlots = 1U << 14;
 // Does the steps as plan.h says what they mean, through a port that watches.
 class Executor {
  public:
-  explicit Executor(dataplane::Port& port) : port_(port) {}
+  Executor(dataplane::Port& port, const model::Config& wanted) : port_(port), wanted_(wanted) {}
 
   void operator()(const PutBackend& put) {
-    EXPECT_TRUE(port_.put_backend(
-        put.id,
-        dataplane::make_backend_entry(put.service_id, put.address, put.service.vip.address.family, {}, {})));
+    sl_backend entry =
+        dataplane::make_backend_entry(put.service_id, put.address, put.service.vip.address.family, {}, {});
+    for (const auto& service : wanted_.services) {
+      if (ServiceKey::of(service) != put.service) continue;
+      const model::Backend* backend = service.find_backend(put.address);
+      if (backend->state == model::BackendState::kDown) entry.state = SL_BACKEND_DOWN;
+    }
+    EXPECT_TRUE(port_.put_backend(put.id, entry));
   }
   void operator()(const PutBlock& put) { port_.write_block(put.base, put.slots, put.origins); }
   void operator()(const PutService& put) { EXPECT_TRUE(port_.put_service(put.key, put.value)); }
   void operator()(const DeleteService& gone) { EXPECT_TRUE(port_.delete_service(gone.key)); }
-  void operator()(const RetireBackend& gone) { port_.set_backend_state(gone.id, SL_BACKEND_UNSET); }
+  void operator()(const RetireBackend& gone) { port_.set_backend_state(gone.id, gone.state); }
   void operator()(const Reclaim& reclaim) {
     EXPECT_TRUE(port_.wait_for_packets());
     EXPECT_TRUE(port_.erase_flows([&](const sl_flow_key&, const sl_flow& flow) {
@@ -46,6 +51,7 @@ class Executor {
 
  private:
   dataplane::Port& port_;
+  const model::Config& wanted_;
 };
 
 class PlanTest : public testing::Test {
@@ -58,7 +64,7 @@ class PlanTest : public testing::Test {
   Plan apply(const model::Config& wanted) {
     auto made = plan(wanted);
     EXPECT_TRUE(made.ok()) << made.error().message;
-    for (const auto& step : made->steps) std::visit(Executor(port_), step);
+    for (const auto& step : made->steps) std::visit(Executor(port_, wanted), step);
     layout_ = made->after;
     return std::move(made).value();
   }
@@ -235,7 +241,7 @@ TEST_P(FullTable, IsRoomEnoughForAnotherInItsPlace) {
   for (int i = 0; i < 4; ++i) {
     const auto made = make_plan(layout, tables, nullptr, wanted[i % 2]);
     ASSERT_TRUE(made.ok()) << made.error().message;
-    for (const auto& step : made->steps) std::visit(Executor(port), step);
+    for (const auto& step : made->steps) std::visit(Executor(port, wanted[i % 2]), step);
     layout = made->after;
     expect_tables(port, layout, wanted[i % 2], services);
   }
@@ -267,7 +273,7 @@ TEST_F(PlanTest, IsSafeToStopAfterEveryStep) {
       const auto made = make_plan(layout, tables, nullptr, wanted);
       ASSERT_TRUE(made.ok()) << made.error().message;
       for (const auto& step : made->steps) {
-        std::visit(Executor(port), step);
+        std::visit(Executor(port, wanted), step);
         expect_recoverable(tables, wanted);
       }
       layout = made->after;
@@ -293,7 +299,7 @@ TEST_F(PlanTest, IsAsSafeWhereTablesAreTight) {
         ++refused;
         continue;
       }
-      for (const auto& step : made->steps) std::visit(Executor(port), step);
+      for (const auto& step : made->steps) std::visit(Executor(port, wanted), step);
       const std::string done = kinds(made->steps);
       reclaimed_early += done.find("reclaim") + 7 < done.size();
       layout = made->after;

@@ -13,7 +13,7 @@ namespace sluice::test {
 
 inline model::Backend make_backend(std::string_view address, uint32_t weight = 1,
                                    model::BackendState state = model::BackendState::kUp) {
-  return {*IpAddress::parse(address), weight, state, {}};
+  return {*IpAddress::parse(address), weight, state, {}, {}};
 }
 
 inline model::Service make_service(std::string name, std::string_view vip,
@@ -47,6 +47,8 @@ class RandomConfig {
       if (std::string_view(vip).ends_with(":53")) service.protocol = model::Protocol::kUdp;
       if (below(4) == 0)
         service.flows = below(2) == 0 ? model::FlowTracking::kTracked : model::FlowTracking::kStateless;
+      if (below(4) == 0)
+        service.hash = below(2) == 0 ? model::FlowHash::kSourceIp : model::FlowHash::kSourceIpPort;
       add_backends(service);
       config.services.push_back(std::move(service));
     }
@@ -61,7 +63,10 @@ class RandomConfig {
     for (uint32_t host = 1; host <= 8; ++host) {
       if (below(3) == 0) continue;
       const std::string address = host % 3 == 0 ? "2001:db8:b::" : "10.0.0.";
-      const auto state = below(6) == 0 ? model::BackendState::kDrain : model::BackendState::kUp;
+      const uint32_t what = below(12);
+      const auto state = what < 2    ? model::BackendState::kDrain
+                         : what == 2 ? model::BackendState::kDown
+                                     : model::BackendState::kUp;
       service.backends.push_back(make_backend(address + std::to_string(host), below(4), state));
     }
     std::shuffle(service.backends.begin(), service.backends.end(), random_);

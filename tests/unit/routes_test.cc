@@ -36,6 +36,17 @@ TEST(Routes, TakeServices) {
   EXPECT_EQ(understood<DeleteService>("DELETE", "/v1/services/web").name, "web");
 }
 
+TEST(Routes, TakeChangesOfAService) {
+  const auto change = understood<ChangeService>("PATCH", "/v1/services/w%20b",
+                                                R"({"hash": "source-ip", "flows": "tracked", "ring": 1024})");
+  EXPECT_EQ(change.name, "w b");
+  EXPECT_EQ(change.change.hash, model::FlowHash::kSourceIp);
+  EXPECT_EQ(change.change.flows, model::FlowTracking::kTracked);
+  EXPECT_EQ(change.change.ring_slots, 1024u);
+  const auto nothing = understood<ChangeService>("PATCH", "/v1/services/web", "{}");
+  EXPECT_FALSE(nothing.change.hash || nothing.change.flows || nothing.change.ring_slots);
+}
+
 TEST(Routes, TakeBackends) {
   const auto add = understood<AddBackend>("POST", "/v1/services/web/backends", R"({"address": "10.0.0.1"})");
   EXPECT_EQ(add.service, "web");
@@ -56,6 +67,9 @@ TEST(Routes, TakeChangesOfABackend) {
   EXPECT_FALSE(change.change.next_hop->has_value());
   const auto nothing = understood<ChangeBackend>("PATCH", "/v1/services/web/backends/10.0.0.1", "{}");
   EXPECT_FALSE(nothing.change.weight || nothing.change.state || nothing.change.next_hop);
+  const auto drain = understood<ChangeBackend>("PATCH", "/v1/services/web/backends/10.0.0.1",
+                                               R"({"state": "drain", "drain_until": 1767225600})");
+  EXPECT_EQ(drain.change.drain_until, 1767225600u);
 }
 
 TEST(Routes, DecodeWhatIsEscapedInASegment) {
@@ -122,13 +136,13 @@ INSTANTIATE_TEST_SUITE_P(
                     Refused{"HEAD", "/v1/status", "", kNotThisMethod},
                     Refused{"GET", "/v1/services", "", kNotThisMethod},
                     Refused{"GET", "/v1/services/web", "", kNotThisMethod},
-                    Refused{"PATCH", "/v1/services/web", "{}", kNotThisMethod},
+                    Refused{"PUT", "/v1/services/web", "{}", kNotThisMethod},
                     Refused{"GET", "/v1/services/web/backends", "", kNotThisMethod},
                     Refused{"PUT", "/v1/services/web/backends/10.0.0.1", "{}", kNotThisMethod},
                     Refused{"GET", "/v1/services/web/backends/10.0.0.1", "", kNotThisMethod}));
 
-const std::string kService = "/v1/services", kBackends = "/v1/services/web/backends",
-                  kBackend = "/v1/services/web/backends/10.0.0.1";
+const std::string kService = "/v1/services", kWeb = "/v1/services/web",
+                  kBackends = "/v1/services/web/backends", kBackend = "/v1/services/web/backends/10.0.0.1";
 
 INSTANTIATE_TEST_SUITE_P(
     Body, RefusedRequest,
@@ -145,6 +159,11 @@ INSTANTIATE_TEST_SUITE_P(
         Refused{"POST", kService, "\xff\xfe{}", kInvalid}, Refused{"POST", kBackends, "{}", kInvalid},
         Refused{"POST", kBackends, R"({"address": "10.0.0"})", kInvalid},
         Refused{"POST", kBackends, R"({"address": "10.0.0.1", "weight": -1})", kInvalid},
+        Refused{"PATCH", kWeb, "", kInvalid}, Refused{"PATCH", kWeb, "[]", kInvalid},
+        Refused{"PATCH", kWeb, R"({"name": "b"})", kInvalid},
+        Refused{"PATCH", kWeb, R"({"hash": "source-mac"})", kInvalid},
+        Refused{"PATCH", kWeb, R"({"ring": 1024, "ring": 2048})", kInvalid},
+        Refused{"PATCH", kBackend, R"({"drain_until": "10m"})", kInvalid},
         Refused{"PATCH", kBackend, "", kInvalid}, Refused{"PATCH", kBackend, "3", kInvalid},
         Refused{"PATCH", kBackend, R"({"address": "10.0.0.2"})", kInvalid},
         Refused{"PATCH", kBackend, R"({"weight": "heavy"})", kInvalid},

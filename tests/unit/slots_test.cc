@@ -273,7 +273,8 @@ class History {
   }
 
   void check(const SlotChange& made, const Ring& before, Tracking tracking) {
-    ASSERT_EQ(made.slots.current.size(), std::max<size_t>(before.size(), slots_));
+    const size_t longest = std::max<size_t>(before.size(), slots_), size = made.slots.current.size();
+    ASSERT_TRUE(size >= slots_ && size <= longest);
     ASSERT_EQ(made.slots.origin.size(), made.slots.current.size());
     uint32_t moves = 0, tracked = 0;
     for (size_t i = 0; i < made.slots.current.size(); ++i) {
@@ -282,12 +283,15 @@ class History {
       ASSERT_TRUE(origin == 0 || plane_.alive.contains(origin));
       tracked += (slot & kT) != 0;
       ASSERT_TRUE((slot & kT) != 0 || origin == id);
-      if (before.empty()) continue;
-      const uint32_t was = before[i & (before.size() - 1)];
-      moves += (was & ~kT) != id;
-      ASSERT_TRUE(was != id || slot == was || tracking == Tracking::kAllSlots) << "left alone, yet tracked";
     }
-    EXPECT_EQ(made.moved, moves);
+    for (size_t i = 0; i < longest && !before.empty(); ++i) {
+      const uint32_t was = before[i & (before.size() - 1)], slot = made.slots.current[i & (size - 1)];
+      moves += (was & ~kT) != (slot & ~kT);
+      ASSERT_TRUE((was & kT) == 0 || (slot & kT) != 0) << "a tracked slot is forgotten";
+      ASSERT_TRUE(was != (slot & ~kT) || slot == was || tracking == Tracking::kAllSlots)
+          << "left alone, yet tracked";
+    }
+    EXPECT_EQ(made.moved, moves * size / longest);
     EXPECT_EQ(made.tracked, tracked);
   }
 

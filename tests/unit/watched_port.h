@@ -43,6 +43,7 @@ class WatchedPort final : public dataplane::Port {
     return tables_.backend_counters(ids);
   }
   Result<std::vector<sl_counter>> reason_counters() const override { return tables_.reason_counters(); }
+  Result<std::vector<sl_counter>> flow_counters() const override { return tables_.flow_counters(); }
 
   void write_block(uint32_t base, std::span<const uint32_t> slots,
                    std::span<const uint32_t> origins) override {
@@ -57,6 +58,24 @@ class WatchedPort final : public dataplane::Port {
       throw Crash{};
     }
     tables_.write_block(base, slots, origins);
+    look();
+  }
+
+  void update_ring(uint32_t base, std::span<const uint32_t> slots) override {
+    if (crashes()) {  // in its midst
+      tables_.update_ring(base, slots.first(slots.size() / 2));
+      throw Crash{};
+    }
+    tables_.update_ring(base, slots);
+    look();
+  }
+
+  void update_origin(uint32_t base, std::span<const uint32_t> origins) override {
+    if (crashes()) {
+      tables_.update_origin(base, origins.first(origins.size() / 2));
+      throw Crash{};
+    }
+    tables_.update_origin(base, origins);
     look();
   }
 
@@ -98,7 +117,7 @@ class WatchedPort final : public dataplane::Port {
 
   void set_backend_state(uint32_t id, sl_backend_state state) override {
     if (crashes()) throw Crash{};
-    if (state == SL_BACKEND_UNSET) leaving_.insert(id);
+    if (state == SL_BACKEND_UNSET || state == SL_BACKEND_DOWN) leaving_.insert(id);
     tables_.set_backend_state(id, state);
     look();
   }
@@ -117,9 +136,10 @@ class WatchedPort final : public dataplane::Port {
     return ok();
   }
 
-  Result<size_t> erase_flows(const std::function<bool(const sl_flow_key&, const sl_flow&)>& pick) override {
+  Result<size_t> erase_some_flows(dataplane::FlowCursor& cursor, uint32_t most,
+                                  const PickFlow& pick) override {
     SLUICE_TRY(begin_write());
-    return tables_.erase_flows(pick);
+    return tables_.erase_some_flows(cursor, most, pick);
   }
 
   Result<> clear_backend_counter(uint32_t id) override {

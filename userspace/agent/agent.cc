@@ -14,6 +14,7 @@
 #include <boost/asio/use_awaitable.hpp>
 #include <csignal>
 #include <cstdlib>
+#include <ctime>
 #include <memory>
 #include <thread>
 
@@ -35,8 +36,9 @@ using Clock = std::chrono::steady_clock;
 constexpr auto kAwait = asio::as_tuple(asio::use_awaitable);
 constexpr std::chrono::seconds kTick{1};
 constexpr unsigned kTicksPerFullRefresh = 10;
-constexpr unsigned kTicksPerSettle = 5;
-constexpr std::chrono::milliseconds kRouteBurst{20};  // events of one change come together
+constexpr std::chrono::milliseconds kReadingPause{1000};  // between two readings of the flow table
+constexpr int kSweepShare = 200;                          // one part in so many of a core may go into them
+constexpr std::chrono::milliseconds kRouteBurst{20};      // events of one change come together
 constexpr std::chrono::milliseconds kNeighbourWait{1000};
 constexpr std::chrono::milliseconds kNeighbourPoll{5};
 
@@ -58,13 +60,15 @@ class Agent {
                                            Clock::time_point give_up);
   asio::awaitable<void> follow_routes();
   asio::awaitable<void> tick();
+  asio::awaitable<void> sweep();
   asio::awaitable<void> feed_watchdog();
   Result<nlohmann::json> status() const;
   Result<nlohmann::json> change(const std::string& what, const Controller::Edit& edit);
   bool has_unresolved() const;
   void refresh_paths();
   void check_attachments();
-  void settle();
+  void end_drains();
+  bool settle();
 
   asio::io_context context_{1};
   StateStore store_;
@@ -129,6 +133,7 @@ Result<> Agent::run() {
   asio::co_spawn(context_, server_->run(), on_end);
   asio::co_spawn(context_, follow_routes(), on_end);
   asio::co_spawn(context_, tick(), on_end);
+  asio::co_spawn(context_, sweep(), on_end);
   asio::co_spawn(context_, feed_watchdog(), on_end);
   ::sd_notify(0, "READY=1");
   try {
@@ -152,6 +157,7 @@ Result<nlohmann::json> Agent::status() const {
     status.interfaces.push_back({attached.interface.name, attached.native, attached.shared, attached.remark});
   status.services = SLUICE_TRY(controller_->services());
   status.reasons = SLUICE_TRY(controller_->reasons());
+  status.flow_table = SLUICE_TRY(controller_->flow_table());
   return api::encode(status);
 }
 
@@ -206,6 +212,10 @@ asio::awaitable<Result<nlohmann::json>> Agent::handle(Request request) {
     co_return change("added service " + add->service.name,
                      [&](model::Config& config) { return model::add_service(config, add->service); });
   }
+  if (const auto* edit = std::get_if<ChangeService>(&request))
+    co_return change("changed service " + edit->name, [&](model::Config& config) {
+      return model::change_service(config, edit->name, edit->change);
+    });
   if (const auto* gone = std::get_if<DeleteService>(&request))
     co_return change("deleted service " + gone->name,
                      [&](model::Config& config) { return model::delete_service(config, gone->name); });
@@ -266,13 +276,25 @@ void Agent::check_attachments() {
   }
 }
 
-void Agent::settle() {
+void Agent::end_drains() {
+  const auto now = std::chrono::system_clock::now().time_since_epoch();
+  const auto ended = controller_->end_drains(
+      static_cast<uint64_t>(std::chrono::duration_cast<std::chrono::seconds>(now).count()));
+  if (!ended.ok()) spdlog::error("ending drains: {}", ended.error().message);
+  for (const auto& backend : ended.ok() ? *ended : std::vector<std::string>{})
+    spdlog::info("revision {}: backend {} is down, its drain's deadline has passed", controller_->revision(),
+                 backend);
+}
+
+// Returns whether there is more to read.
+bool Agent::settle() {
   const auto progress = controller_->settle();
-  if (!progress.ok())
+  if (!progress.ok()) {
     spdlog::error("settling: {}", progress.error().message);
-  else if (progress->settled_slots != 0)
-    spdlog::info("{} slots are stable again, {} flows left the flow table", progress->settled_slots,
-                 progress->forgotten_flows);
+    return false;
+  }
+  if (progress->settled_slots != 0) spdlog::info("{} slots are stable again", progress->settled_slots);
+  return progress->is_reading;
 }
 
 asio::awaitable<void> Agent::follow_routes() {
@@ -304,7 +326,26 @@ asio::awaitable<void> Agent::tick() {
     controller_->sample_rates();
     check_attachments();
     if (count % kTicksPerFullRefresh == 0 || has_unresolved()) refresh_paths();
-    if (count % kTicksPerSettle == 0) settle();
+    end_drains();
+  }
+}
+
+std::chrono::nanoseconds cpu_time() {
+  timespec used{};
+  ::clock_gettime(CLOCK_THREAD_CPUTIME_ID, &used);
+  return std::chrono::seconds(used.tv_sec) + std::chrono::nanoseconds(used.tv_nsec);
+}
+
+// Each piece of reading is followed by a pause so much longer that the table's size costs time, not the core.
+asio::awaitable<void> Agent::sweep() {
+  asio::steady_timer timer(context_);
+  for (;;) {
+    const auto before = cpu_time();
+    const bool is_reading = settle();
+    const std::chrono::nanoseconds pause = (cpu_time() - before) * kSweepShare;
+    timer.expires_after(is_reading ? pause : std::max<std::chrono::nanoseconds>(pause, kReadingPause));
+    const auto [error] = co_await timer.async_wait(kAwait);
+    if (error) co_return;
   }
 }
 

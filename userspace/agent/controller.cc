@@ -1,8 +1,9 @@
 #include "agent/controller.h"
 
 #include <array>
-#include <map>
+#include <chrono>
 #include <numeric>
+#include <unordered_map>
 
 namespace sluice::agent {
 namespace {
@@ -24,6 +25,27 @@ void add(api::Traffic& sum, const api::Traffic& traffic) {
   sum.bytes += traffic.bytes;
   sum.packets_per_second += traffic.packets_per_second;
   sum.bytes_per_second += traffic.bytes_per_second;
+}
+
+// How many of a service's slots name each backend.
+struct SlotCount {
+  std::unordered_map<uint32_t, uint32_t> current;
+  std::unordered_map<uint32_t, uint32_t> origin;  // of tracked slots, where it is not the current one
+  uint32_t tracked = 0;
+};
+
+SlotCount count_slots(const dataplane::Port& port, const plan::ServiceLayout& placed) {
+  SlotCount count;
+  const auto ring = port.ring().subspan(placed.value.ring_base, placed.slots());
+  const auto origin = port.origin().subspan(placed.value.ring_base, placed.slots());
+  for (size_t i = 0; i < ring.size(); ++i) {
+    const uint32_t current = ring[i] & ~SL_SLOT_TRACKED;
+    ++count.current[current];
+    if ((ring[i] & SL_SLOT_TRACKED) == 0) continue;
+    ++count.tracked;
+    if (origin[i] != current) ++count.origin[origin[i]];
+  }
+  return count;
 }
 
 }  // namespace
@@ -82,10 +104,34 @@ void Controller::sample_rates() {
   const auto backends = port_->backend_counters(ids);
   if (backends.ok()) backend_rates_.sample(ids, *backends, now);
 
-  std::vector<uint32_t> reasons(SL_REASON_COUNT);
-  std::iota(reasons.begin(), reasons.end(), 0U);
-  const auto counters = port_->reason_counters();
-  if (counters.ok()) reason_rates_.sample(reasons, *counters, now);
+  const auto sample = [&](RateMeter& rates, const Result<std::vector<sl_counter>>& counters) {
+    if (!counters.ok()) return;
+    std::vector<uint32_t> indices(counters->size());
+    std::iota(indices.begin(), indices.end(), 0U);
+    rates.sample(indices, *counters, now);
+  };
+  sample(reason_rates_, port_->reason_counters());
+  sample(flow_rates_, port_->flow_counters());
+}
+
+Result<std::vector<std::string>> Controller::end_drains(uint64_t unix_seconds) {
+  std::vector<std::string> ended;
+  const auto is_due = [&](const model::Backend& backend) {
+    return backend.drain_until && *backend.drain_until <= unix_seconds;
+  };
+  for (const auto& service : state_.config.services)
+    for (const auto& backend : service.backends)
+      if (is_due(backend)) ended.push_back(backend.address.to_string() + " of " + service.name);
+  if (ended.empty()) return ended;
+  SLUICE_TRY(change([&](model::Config& config) -> Result<> {
+    model::BackendChange down;
+    down.state = model::BackendState::kDown;
+    for (const auto& service : state_.config.services)
+      for (const auto& backend : service.backends)
+        if (is_due(backend)) SLUICE_TRY(model::change_backend(config, service.name, backend.address, down));
+    return ok();
+  }));
+  return ended;
 }
 
 // The next hop is known, and yet the backend takes no packets.
@@ -107,28 +153,34 @@ Result<api::ServiceStatus> Controller::service_status(const model::Service& serv
   if (placed == nullptr)
     return Error{ErrorCode::kInternal, "service '" + service.name + "' is not in the kernel's tables"};
 
-  std::map<uint32_t, uint32_t> slots;
-  for (const uint32_t slot : port_->ring().subspan(placed->value.ring_base, placed->slots())) {
-    ++slots[slot & ~SL_SLOT_TRACKED];
-    if ((slot & SL_SLOT_TRACKED) != 0) ++status.tracked_slots;
-  }
+  const SlotCount count = count_slots(*port_, *placed);
+  status.tracked_slots = count.tracked;
+  const auto of = [](const auto& counts, uint32_t id) {
+    const auto found = counts.find(id);
+    return found == counts.end() ? 0 : found->second;
+  };
   for (const auto& backend : service.backends) {
     const auto found = placed->backends.find(backend.address);
+    api::BackendStatus& shown = status.backends.emplace_back();
+    shown.wanted = backend;
     if (found == placed->backends.end()) {  // a change failed, and so did going back
-      status.backends.push_back(
-          {backend, 0, 0, api::PathState::kUnresolved, "not in the kernel's tables", {}});
+      shown.path_detail = "not in the kernel's tables";
       continue;
     }
-    const uint32_t id = found->second;
-    const auto counters = SLUICE_TRY(port_->backend_counters(std::array{id}));
+    shown.id = found->second;
     const auto& fixed = backend.next_hop ? backend.next_hop : state_.config.defaults.next_hop;
-    const bool is_up = port_->backends()[id].state == SL_BACKEND_UP;
+    const uint32_t state = port_->backends()[shown.id].state;
     const kernel::NextHop& hop = paths_->next_hop(backend.address, fixed);
-    std::string detail = hop.detail;
-    if (!is_up && hop.state == kernel::NextHopState::kResolved) detail = why_not_up(backend, hop);
-    status.backends.push_back({backend, id, slots[id],
-                               is_up ? api::PathState::kResolved : api::PathState::kUnresolved,
-                               std::move(detail), backend_rates_.traffic(id, counters.front())});
+    const bool is_resolved =
+        state == SL_BACKEND_DOWN ? hop.state == kernel::NextHopState::kResolved : state == SL_BACKEND_UP;
+    shown.path = is_resolved ? api::PathState::kResolved : api::PathState::kUnresolved;
+    shown.path_detail =
+        !is_resolved && hop.state == kernel::NextHopState::kResolved ? why_not_up(backend, hop) : hop.detail;
+    shown.slots = of(count.current, shown.id);
+    shown.origin_slots = of(count.origin, shown.id);
+    shown.flows = of(applier_.flow_census().of_backend, shown.id);
+    shown.traffic =
+        backend_rates_.traffic(shown.id, SLUICE_TRY(port_->backend_counters(std::array{shown.id})).front());
     add(status.traffic, status.backends.back().traffic);
   }
   return status;
@@ -138,6 +190,26 @@ Result<std::vector<api::ServiceStatus>> Controller::services() const {
   std::vector<api::ServiceStatus> all;
   for (const auto& service : state_.config.services) all.push_back(SLUICE_TRY(service_status(service)));
   return all;
+}
+
+Result<api::FlowTableStatus> Controller::flow_table() const {
+  static constexpr std::pair<const char*, const char*> kEvents[] = {
+#define SL_DESCRIBE(enumerator, name, text) {name, text},
+      SL_FLOW_EVENTS(SL_DESCRIBE)
+#undef SL_DESCRIBE
+  };
+  const apply::FlowCensus& census = applier_.flow_census();
+  api::FlowTableStatus status;
+  status.entries = census.entries;
+  status.capacity = state_.config.limits.flows;
+  if (census.began != apply::Moment::Time{})
+    status.age_seconds =
+        std::chrono::duration<double>(apply::Moment::Time::clock::now() - census.began).count();
+  const auto counters = SLUICE_TRY(port_->flow_counters());
+  for (uint32_t event = 0; event < SL_FLOW_EVENT_COUNT; ++event)
+    status.counters.push_back(
+        {kEvents[event].first, kEvents[event].second, false, flow_rates_.traffic(event, counters[event])});
+  return status;
 }
 
 Result<std::vector<api::ReasonStatus>> Controller::reasons() const {

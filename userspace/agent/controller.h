@@ -28,12 +28,15 @@ class Controller {
   // Asks for every path again and rewrites the entries that changed; returns how many.
   Result<size_t> refresh_paths();
   void sample_rates();
-  Result<apply::Settler::Progress> settle() { return applier_.settle(); }
+  Result<apply::Settler::Progress> settle() { return applier_.settle(apply::Moment::now()); }
+  // Takes down the backends whose drain was to end by `unix_seconds`; returns what was changed, in words.
+  Result<std::vector<std::string>> end_drains(uint64_t unix_seconds);
 
   const model::Config& wanted() const { return state_.config; }
   uint64_t revision() const { return state_.revision; }
   Result<std::vector<api::ServiceStatus>> services() const;
   Result<std::vector<api::ReasonStatus>> reasons() const;
+  Result<api::FlowTableStatus> flow_table() const;
 
  private:
   Controller(dataplane::Port& port, const StateStore& store, PathTable& paths, apply::Applier applier,
@@ -52,7 +55,7 @@ class Controller {
   PathTable* paths_;
   apply::Applier applier_;
   StoredState state_;
-  RateMeter backend_rates_, reason_rates_;
+  RateMeter backend_rates_, reason_rates_, flow_rates_;
 };
 
 }  // namespace sluice::agent

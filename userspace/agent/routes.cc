@@ -62,8 +62,9 @@ Result<Request> collection_request(std::string_view method, std::string_view tar
     return Request(AddService{SLUICE_TRY(model::decode_service(SLUICE_TRY(json_of(body))))});
   }
   if (path.size() == 3) {  // /v1/services/{name}
-    if (method != "DELETE") return wrong_method(method, target);
-    return Request(DeleteService{path[2]});
+    if (method == "DELETE") return Request(DeleteService{path[2]});
+    if (method != "PATCH") return wrong_method(method, target);
+    return Request(ChangeService{path[2], SLUICE_TRY(api::decode_service_change(SLUICE_TRY(json_of(body))))});
   }
   if (path.size() == 4 && path[3] == "backends") {
     if (method != "POST") return wrong_method(method, target);

@@ -17,6 +17,10 @@ struct GetConfig {};
 struct AddService {
   model::Service service;
 };
+struct ChangeService {
+  std::string name;
+  model::ServiceChange change;
+};
 struct DeleteService {
   std::string name;
 };
@@ -33,8 +37,8 @@ struct DeleteBackend {
   std::string service;
   IpAddress address;
 };
-using Request =
-    std::variant<GetStatus, GetConfig, AddService, DeleteService, AddBackend, ChangeBackend, DeleteBackend>;
+using Request = std::variant<GetStatus, GetConfig, AddService, ChangeService, DeleteService, AddBackend,
+                             ChangeBackend, DeleteBackend>;
 
 // kNotFound: no such route; kUnsupported: the route does not take this method; kInvalid: the body.
 Result<Request> parse_request(std::string_view method, std::string_view target, std::string_view body);

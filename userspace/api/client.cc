@@ -230,6 +230,12 @@ Result<Changed> Client::add_service(const model::Service& service) const {
   return decoded(decode_changed(SLUICE_TRY(call("POST", "/v1/services", &body))), "POST /v1/services");
 }
 
+Result<Changed> Client::change_service(const std::string& name, const model::ServiceChange& change) const {
+  const std::string target = service_target(name);
+  const json body = encode(change);
+  return decoded(decode_changed(SLUICE_TRY(call("PATCH", target, &body))), "PATCH " + target);
+}
+
 Result<Changed> Client::delete_service(const std::string& name) const {
   const std::string target = service_target(name);
   return decoded(decode_changed(SLUICE_TRY(call("DELETE", target, nullptr))), "DELETE " + target);

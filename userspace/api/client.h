@@ -18,6 +18,7 @@ class Client {
   Result<Status> status() const;
   Result<nlohmann::json> config() const;
   Result<Changed> add_service(const model::Service& service) const;
+  Result<Changed> change_service(const std::string& name, const model::ServiceChange& change) const;
   Result<Changed> delete_service(const std::string& name) const;
   Result<Changed> add_backend(const std::string& service, const model::Backend& backend) const;
   Result<Changed> change_backend(const std::string& service, const IpAddress& address,

@@ -58,6 +58,8 @@ json encode_backend(const BackendStatus& backend) {
           {"slots", backend.slots},
           {"path", path_word(backend.path)},
           {"path_detail", backend.path_detail},
+          {"flows", backend.flows},
+          {"origin_slots", backend.origin_slots},
           {"traffic", encode_traffic(backend.traffic)}};
 }
 
@@ -73,6 +75,13 @@ json encode_all(const std::vector<T>& entries, Encode encode_one) {
   json list = json::array();
   for (const T& entry : entries) list.push_back(encode_one(entry));
   return list;
+}
+
+json encode_flow_table(const FlowTableStatus& table) {
+  return {{"entries", table.entries},
+          {"capacity", table.capacity},
+          {"age_seconds", table.age_seconds},
+          {"counters", encode_all(table.counters, [](const ReasonStatus& one) { return encode(one); })}};
 }
 
 // ---- reading ----
@@ -135,6 +144,7 @@ Result<> read(const json& value, BackendStatus& out);
 Result<> read(const json& value, ServiceStatus& out);
 Result<> read(const json& value, InterfaceStatus& out);
 Result<> read(const json& value, ReasonStatus& out);
+Result<> read(const json& value, FlowTableStatus& out);
 
 template <typename T>
 Result<> read(const json& value, std::vector<T>& out) {
@@ -184,6 +194,8 @@ Result<> read(const json& value, BackendStatus& out) {
       .read_into("slots", out.slots)
       .read_into("path", out.path)
       .read_into("path_detail", out.path_detail)
+      .read_into("flows", out.flows)
+      .read_into("origin_slots", out.origin_slots)
       .read_into("traffic", out.traffic)
       .result();
 }
@@ -215,16 +227,28 @@ Result<> read(const json& value, ReasonStatus& out) {
       .result();
 }
 
-Result<uint32_t> as_weight(const json& value) {
-  if (!value.is_number_unsigned() || value.get<uint64_t>() > model::kMaxWeight)
-    return invalid(fmt::format("not a whole number between 0 and {}", model::kMaxWeight));
-  return static_cast<uint32_t>(value.get<uint64_t>());
+Result<> read(const json& value, FlowTableStatus& out) {
+  return Fields(value)
+      .read_into("entries", out.entries)
+      .read_into("capacity", out.capacity)
+      .read_into("age_seconds", out.age_seconds)
+      .read_into("counters", out.counters)
+      .result();
 }
 
-Result<model::BackendState> as_state(const json& value) {
+template <typename T>
+Result<T> as_number(const json& value, T low, T high) {
+  if (!value.is_number_unsigned() || value.get<uint64_t>() < low || value.get<uint64_t>() > high)
+    return invalid(fmt::format("not a whole number between {} and {}", low, high));
+  return static_cast<T>(value.get<uint64_t>());
+}
+
+// Text that `parse` turns into one of a set of words.
+template <typename Parse>
+auto as_word(const json& value, Parse parse) -> decltype(parse(std::string_view())) {
   std::string text;
   SLUICE_TRY(read(value, text));
-  return model::parse_backend_state(text);
+  return parse(text);
 }
 
 Result<std::optional<MacAddress>> as_next_hop(const json& value) {
@@ -238,14 +262,38 @@ Result<std::optional<MacAddress>> as_next_hop(const json& value) {
 
 Result<> read_change(std::string_view key, const json& value, model::BackendChange& change) {
   if (key == "weight")
-    change.weight = SLUICE_TRY(as_weight(value));
+    change.weight = SLUICE_TRY(as_number(value, 0U, model::kMaxWeight));
   else if (key == "state")
-    change.state = SLUICE_TRY(as_state(value));
+    change.state = SLUICE_TRY(as_word(value, model::parse_backend_state));
   else if (key == "next_hop")
     change.next_hop = SLUICE_TRY(as_next_hop(value));
+  else if (key == "drain_until")
+    change.drain_until = SLUICE_TRY(as_number<uint64_t>(value, 0, model::kMaxUnixSeconds));
   else
-    return invalid("unknown key: the keys here are weight, state, next_hop");
+    return invalid("unknown key: the keys here are weight, state, next_hop, drain_until");
   return ok();
+}
+
+Result<> read_change(std::string_view key, const json& value, model::ServiceChange& change) {
+  if (key == "hash")
+    change.hash = SLUICE_TRY(as_word(value, model::parse_flow_hash));
+  else if (key == "flows")
+    change.flows = SLUICE_TRY(as_word(value, model::parse_flow_tracking));
+  else if (key == "ring")
+    change.ring_slots = SLUICE_TRY(as_number(value, model::kMinRingSlots, model::kMaxRingSlots));
+  else
+    return invalid("unknown key: the keys here are hash, flows, ring");
+  return ok();
+}
+
+template <typename Change>
+Result<Change> decode_change(const json& value, std::string_view keys) {
+  if (!value.is_object()) return invalid(fmt::format("a map of {} is expected", keys));
+  Change change;
+  for (const auto& [key, entry] : value.items())
+    if (auto done = read_change(key, entry, change); !done)
+      return std::move(done).error().within(model::in_quotes(key));
+  return change;
 }
 
 }  // namespace
@@ -272,7 +320,8 @@ json encode(const Status& status) {
           {"uptime_seconds", status.uptime_seconds},
           {"interfaces", encode_all(status.interfaces, encode_interface)},
           {"services", encode_all(status.services, [](const ServiceStatus& one) { return encode(one); })},
-          {"reasons", encode_all(status.reasons, [](const ReasonStatus& one) { return encode(one); })}};
+          {"reasons", encode_all(status.reasons, [](const ReasonStatus& one) { return encode(one); })},
+          {"flow_table", encode_flow_table(status.flow_table)}};
 }
 
 json encode(const model::BackendChange& change) {
@@ -280,6 +329,15 @@ json encode(const model::BackendChange& change) {
   if (change.weight) encoded["weight"] = *change.weight;
   if (change.state) encoded["state"] = model::to_string(*change.state);
   if (change.next_hop) encoded["next_hop"] = *change.next_hop ? (*change.next_hop)->to_string() : "auto";
+  if (change.drain_until) encoded["drain_until"] = *change.drain_until;
+  return encoded;
+}
+
+json encode(const model::ServiceChange& change) {
+  json encoded = json::object();
+  if (change.hash) encoded["hash"] = model::to_string(*change.hash);
+  if (change.flows) encoded["flows"] = model::to_string(*change.flows);
+  if (change.ring_slots) encoded["ring"] = *change.ring_slots;
   return encoded;
 }
 
@@ -303,17 +361,17 @@ Result<Status> decode_status(const json& value) {
                  .read_into("interfaces", status.interfaces)
                  .read_into("services", status.services)
                  .read_into("reasons", status.reasons)
+                 .read_into("flow_table", status.flow_table)
                  .result());
   return status;
 }
 
 Result<model::BackendChange> decode_backend_change(const json& value) {
-  if (!value.is_object()) return invalid("a map of weight, state and next_hop is expected");
-  model::BackendChange change;
-  for (const auto& [key, entry] : value.items())
-    if (auto done = read_change(key, entry, change); !done)
-      return std::move(done).error().within(model::in_quotes(key));
-  return change;
+  return decode_change<model::BackendChange>(value, "weight, state, next_hop and drain_until");
+}
+
+Result<model::ServiceChange> decode_service_change(const json& value) {
+  return decode_change<model::ServiceChange>(value, "hash, flows and ring");
 }
 
 Result<Changed> decode_changed(const json& value) {

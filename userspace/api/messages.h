@@ -5,6 +5,7 @@
 //   GET    /v1/status                            Status
 //   GET    /v1/config                            model::Config as it is wanted now
 //   POST   /v1/services                          model::Service -> 201
+//   PATCH  /v1/services/{name}                   model::ServiceChange -> 200
 //   DELETE /v1/services/{name}                   -> 200
 //   POST   /v1/services/{name}/backends          model::Backend -> 201
 //   PATCH  /v1/services/{name}/backends/{addr}   model::BackendChange -> 200
@@ -46,7 +47,9 @@ struct BackendStatus {
   uint32_t id = 0;     // in the kernel's tables
   uint32_t slots = 0;  // of the ring, where new flows go
   PathState path = PathState::kUnresolved;
-  std::string path_detail;  // "via 10.0.0.254 on eth1", or why it is unresolved
+  std::string path_detail;    // "via 10.0.0.254 on eth1", or why it is unresolved
+  uint64_t flows = 0;         // in the flow table and not over, when it was last read (FlowTableStatus)
+  uint32_t origin_slots = 0;  // tracked slots whose older flows, silent ones too, still come here
   Traffic traffic;
   bool operator==(const BackendStatus&) const = default;
 };
@@ -76,6 +79,15 @@ struct ReasonStatus {
   bool operator==(const ReasonStatus&) const = default;
 };
 
+// The flow table: flows of tracked slots, and of services that track every flow.
+struct FlowTableStatus {
+  uint64_t entries = 0;                // when it was last read
+  uint64_t capacity = 0;               // limits.flows, for TCP and UDP each
+  double age_seconds = 0;              // since that reading began; 0 where there is nothing to read
+  std::vector<ReasonStatus> counters;  // what packets did there (SL_FLOW_EVENTS in bpf/reasons.h)
+  bool operator==(const FlowTableStatus&) const = default;
+};
+
 struct Status {
   std::string version;    // the agent's
   uint64_t revision = 0;  // counts changes of the desired state
@@ -83,6 +95,7 @@ struct Status {
   std::vector<InterfaceStatus> interfaces;
   std::vector<ServiceStatus> services;
   std::vector<ReasonStatus> reasons;
+  FlowTableStatus flow_table;
   bool operator==(const Status&) const = default;
 };
 
@@ -98,10 +111,12 @@ nlohmann::json encode(const Status&);
 nlohmann::json encode(const ServiceStatus&);
 nlohmann::json encode(const ReasonStatus&);
 nlohmann::json encode(const model::BackendChange&);
+nlohmann::json encode(const model::ServiceChange&);
 nlohmann::json encode(const Changed&);
 nlohmann::json encode(const Error&);
 Result<Status> decode_status(const nlohmann::json&);
 Result<model::BackendChange> decode_backend_change(const nlohmann::json&);
+Result<model::ServiceChange> decode_service_change(const nlohmann::json&);
 Result<Changed> decode_changed(const nlohmann::json&);
 Error decode_error(const nlohmann::json&);  // whatever comes, an Error
 

@@ -2,7 +2,6 @@
 
 #include <algorithm>
 #include <cstring>
-#include <ctime>
 #include <unordered_set>
 
 namespace sluice::apply {
@@ -44,12 +43,15 @@ Result<> Applier::recover() {
   SLUICE_TRY(port_->wait_for_packets());
   const auto backends = port_->backends();
   SLUICE_TRY(port_->erase_flows([&](const sl_flow_key&, const sl_flow& flow) {
-    return flow.backend >= backends.size() || backends[flow.backend].state == SL_BACKEND_UNSET;
+    if (flow.backend >= backends.size()) return true;
+    const uint32_t state = backends[flow.backend].state;
+    return state == SL_BACKEND_UNSET || state == SL_BACKEND_DOWN;
   }));
   for (const uint32_t id : found.stray_backends) found.layout.backend_ids.give(id, 1);
   layout_ = std::move(found.layout);
   layout_is_known_ = true;
-  for (const auto& [key, placed] : layout_.services) settler_.changed(key, Settler::Time::clock::now());
+  settler_ = Settler();
+  for (const auto& [key, placed] : layout_.services) settler_.changed(key, Moment::Time::clock::now());
   return ok();
 }
 
@@ -64,6 +66,14 @@ Result<plan::Plan> Applier::preview(const model::Config& wanted) const {
 Result<std::vector<plan::Forecast>> Applier::apply(const model::Config& wanted) {
   SLUICE_TRY(ensure_layout());
   plan::Plan plan = SLUICE_TRY(preview(wanted));
+  SLUICE_TRY(carry_out(plan, wanted));
+  applied_ = wanted;
+  applied_is_known_ = true;
+  SLUICE_TRY(refresh_paths());
+  return std::move(plan.forecasts);
+}
+
+Result<> Applier::carry_out(plan::Plan& plan, const model::Config& wanted) {
   for (const auto& step : plan.steps) {
     Result<> done = execute(step, wanted);
     if (done.ok()) continue;
@@ -73,18 +83,15 @@ Result<std::vector<plan::Forecast>> Applier::apply(const model::Config& wanted) 
     return error;
   }
   layout_ = std::move(plan.after);
-  applied_ = wanted;
-  applied_is_known_ = true;
-  for (const auto& forecast : plan.forecasts) settler_.changed(forecast.service, Settler::Time::clock::now());
-  SLUICE_TRY(refresh_paths());
-  return std::move(plan.forecasts);
+  for (const auto& forecast : plan.forecasts) settler_.changed(forecast.service, Moment::Time::clock::now());
+  return ok();
 }
 
 Result<> Applier::execute(const plan::Step& step, const model::Config& wanted) {
   return std::visit(
       Overloaded{
           [&](const plan::PutBackend& put) -> Result<> {
-            SLUICE_TRY(port_->clear_backend_counter(put.id));
+            if (put.is_new) SLUICE_TRY(port_->clear_backend_counter(put.id));
             const model::Backend* backend = find_backend(wanted, put.service, put.address);
             return port_->put_backend(
                 put.id, entry_of(put.service_id, put.service.vip.address.family, *backend, wanted));
@@ -96,7 +103,7 @@ Result<> Applier::execute(const plan::Step& step, const model::Config& wanted) {
           [&](const plan::PutService& put) { return port_->put_service(put.key, put.value); },
           [&](const plan::DeleteService& gone) { return port_->delete_service(gone.key); },
           [&](const plan::RetireBackend& gone) -> Result<> {
-            port_->set_backend_state(gone.id, SL_BACKEND_UNSET);
+            port_->set_backend_state(gone.id, gone.state);
             return ok();
           },
           [&](const plan::Reclaim& reclaim) -> Result<> {
@@ -124,7 +131,10 @@ sl_backend Applier::entry_of(uint32_t service_id, Family inner, const model::Bac
   auto path = path_to_(backend.address, next_hop);
   // An interface that has just gone takes its backends' paths with it, not the whole change.
   if (path && !allow_egress(path->ifindex).ok()) path.reset();
-  return dataplane::make_backend_entry(service_id, backend.address, inner, config.encapsulation, path);
+  sl_backend entry =
+      dataplane::make_backend_entry(service_id, backend.address, inner, config.encapsulation, path);
+  if (backend.state == model::BackendState::kDown) entry.state = SL_BACKEND_DOWN;
+  return entry;
 }
 
 Result<size_t> Applier::refresh_paths() {
@@ -146,13 +156,24 @@ Result<size_t> Applier::refresh_paths() {
   return changed.size();
 }
 
-Result<Settler::Progress> Applier::settle() {
+Result<Settler::Progress> Applier::settle(Moment now) {
   SLUICE_TRY(ensure_layout());
-  timespec now{};
-  ::clock_gettime(CLOCK_MONOTONIC, &now);
-  const auto now_ns = static_cast<uint64_t>(now.tv_sec) * 1'000'000'000 + static_cast<uint64_t>(now.tv_nsec);
-  return settler_.step(*port_, layout_, std::chrono::seconds(applied_.defaults.grace_seconds),
-                       Settler::Time::clock::now(), now_ns);
+  Settler::Progress progress =
+      SLUICE_TRY(settler_.step(*port_, layout_, std::chrono::seconds(applied_.defaults.grace_seconds), now));
+  SLUICE_TRY(shrink(progress.settled));
+  return progress;
+}
+
+Result<> Applier::shrink(const std::vector<ServiceKey>& settled) {
+  model::Config others = applied_;
+  const size_t removed = std::erase_if(others.services, [&](const model::Service& service) {
+    const plan::ServiceLayout* block = placed(ServiceKey::of(service));
+    return block != nullptr && block->slots() > service.ring_slots &&
+           std::ranges::find(settled, ServiceKey::of(service)) != settled.end();
+  });
+  if (removed == 0 || !applied_is_known_) return ok();
+  plan::Plan plan = SLUICE_TRY(plan::make_plan(layout_, *port_, &others, applied_));
+  return carry_out(plan, applied_);
 }
 
 const plan::ServiceLayout* Applier::placed(const ServiceKey& key) const {

@@ -35,8 +35,11 @@ class Applier {
   // Rewrites the entries whose path has changed; returns how many.
   Result<size_t> refresh_paths();
 
-  // Makes slots stable again whose grace period is over.
-  Result<Settler::Progress> settle();
+  // Does a piece of what the flow table asks for, and makes slots stable again whose grace period is over
+  // (see Settler). A block that is larger than its ring, since the ring shrank, shrinks when its slots are
+  // stable.
+  Result<Settler::Progress> settle(Moment now);
+  const FlowCensus& flow_census() const { return settler_.census(); }
 
   const model::Config& applied() const { return applied_; }
   // nullptr: no such service in the tables.
@@ -49,6 +52,8 @@ class Applier {
         service_capacity_(service_capacity),
         path_to_(std::move(path_to)) {}
 
+  Result<> carry_out(plan::Plan& plan, const model::Config& wanted);
+  Result<> shrink(const std::vector<dataplane::ServiceKey>& settled);
   Result<> execute(const plan::Step& step, const model::Config& wanted);
   sl_backend entry_of(uint32_t service_id, Family inner, const model::Backend& backend,
                       const model::Config& config);

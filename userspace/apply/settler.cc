@@ -1,95 +1,152 @@
 #include "apply/settler.h"
 
 #include <algorithm>
-#include <vector>
+#include <ctime>
+
+#include "plan/service_flags.h"
+#include "plan/slots.h"
 
 namespace sluice::apply {
 namespace {
 
+using dataplane::ServiceKey;
 using plan::ServiceLayout;
 
-// A service whose origins are already `current`, while the flow table is read.
-struct Settling {
-  dataplane::ServiceKey key;
-  const ServiceLayout* placed;
-  std::vector<bool> disagrees;  // by slot: a live flow is not where a new one would go
-};
-
-std::vector<uint32_t> slots_of(const dataplane::Port& port, const ServiceLayout& placed) {
-  const auto view = port.ring().subspan(placed.value.ring_base, placed.slots());
-  return {view.begin(), view.end()};
+std::span<const uint32_t> slots_of(const dataplane::Port& port, const ServiceLayout& placed) {
+  return port.ring().subspan(placed.value.ring_base, placed.slots());
 }
 
-bool any_tracked(const std::vector<uint32_t>& slots) {
-  return std::any_of(slots.begin(), slots.end(), [](uint32_t slot) { return (slot & SL_SLOT_TRACKED) != 0; });
+bool tracks_all(const ServiceLayout& placed) {
+  return (placed.value.flags & SL_SERVICE_TRACK_ALL) != 0;
 }
 
-void set_origins_to_current(dataplane::Port& port, const ServiceLayout& placed) {
+// Step 1. From here on origins are for the hash of today, too. Returns whether anything had to be written.
+Result<bool> set_origins_to_current(dataplane::Port& port, const ServiceKey& key, ServiceLayout& placed) {
   const auto slots = slots_of(port, placed);
   std::vector<uint32_t> origins(slots.size());
-  std::transform(slots.begin(), slots.end(), origins.begin(),
-                 [](uint32_t slot) { return slot & ~SL_SLOT_TRACKED; });
-  port.write_block(placed.value.ring_base, slots, origins);
+  std::ranges::transform(slots, origins.begin(), [](uint32_t slot) { return slot & ~SL_SLOT_TRACKED; });
+  const bool differ =
+      !std::ranges::equal(origins, port.origin().subspan(placed.value.ring_base, placed.slots()));
+  if (differ) port.update_origin(placed.value.ring_base, origins);
+  sl_service value = placed.value;
+  value.flags = plan::with_origin_hash(value.flags, plan::slot_hash_of(value.flags));
+  if (value.flags == placed.value.flags) return differ;
+  SLUICE_TRY(port.put_service(key, value));
+  placed.value = value;
+  return true;
 }
 
-size_t make_stable(dataplane::Port& port, const Settling& settling) {
-  auto slots = slots_of(port, *settling.placed);
-  std::vector<uint32_t> origins(slots.size());
+// Step 3; returns how many slots became stable.
+size_t make_stable(dataplane::Port& port, const ServiceLayout& placed, const std::vector<bool>& disagrees) {
+  const auto view = slots_of(port, placed);
+  std::vector<uint32_t> slots(view.begin(), view.end());
   size_t settled = 0;
   for (size_t i = 0; i < slots.size(); ++i) {
-    origins[i] = slots[i] & ~SL_SLOT_TRACKED;
-    if ((slots[i] & SL_SLOT_TRACKED) == 0 || settling.disagrees[i]) continue;
-    slots[i] = origins[i];
+    if ((slots[i] & SL_SLOT_TRACKED) == 0 || disagrees[i]) continue;
+    slots[i] &= ~SL_SLOT_TRACKED;
     ++settled;
   }
-  if (settled != 0) port.write_block(settling.placed->value.ring_base, slots, origins);
+  if (settled != 0) port.update_ring(placed.value.ring_base, slots);
   return settled;
+}
+
+// Whether the flow has ended, as far as one can know: closed and quiet, or silent for longer than is
+// promised.
+bool is_over(const sl_flow_key& key, const sl_flow& flow, uint64_t grace_ns, uint64_t now_ns) {
+  const uint64_t silent = now_ns > flow.seen ? now_ns - flow.seen : 0;
+  if (key.protocol == static_cast<uint8_t>(model::Protocol::kUdp)) return silent > SL_FLOW_UDP_IDLE;
+  return silent > grace_ns || (flow.closed != 0 && silent > SL_FLOW_CLOSED_IDLE);
 }
 
 }  // namespace
 
-Result<Settler::Progress> Settler::step(dataplane::Port& port, const plan::Layout& layout,
-                                        std::chrono::seconds grace, Time now, uint64_t now_ns) {
-  Progress progress;
-  std::map<uint32_t, Settling> settling;  // by service id
-  for (auto each = waiting_.begin(); each != waiting_.end();) {
-    const auto placed = layout.services.find(each->first);
-    if (placed == layout.services.end() || !any_tracked(slots_of(port, placed->second))) {
-      each = waiting_.erase(each);
-      continue;
-    }
-    if (now - each->second.since >= grace && now >= each->second.look_again) {
-      each->second.look_again = now + grace / 10;
-      if (each->second.origins_are_current)
-        settling[placed->second.value.id] = {each->first, &placed->second,
-                                             std::vector<bool>(placed->second.slots())};
-      else
-        set_origins_to_current(port, placed->second);
-      if (!each->second.origins_are_current) each->second.look_again = now;
-      each->second.origins_are_current = true;
-    }
-    ++each;
-  }
-  if (settling.empty()) return progress;
+Moment Moment::now() {
+  timespec monotonic{};
+  ::clock_gettime(CLOCK_MONOTONIC, &monotonic);
+  return {Time::clock::now(),
+          static_cast<uint64_t>(monotonic.tv_sec) * 1'000'000'000 + static_cast<uint64_t>(monotonic.tv_nsec)};
+}
 
-  SLUICE_TRY(port.wait_for_packets());
+void Settler::changed(const ServiceKey& key, Moment::Time now) {
+  waiting_[key] = now;
+  look_again_ = true;
+  if (reading_) std::erase_if(reading_->settling, [&](const auto& each) { return each.second.key == key; });
+}
+
+Result<Settler::Progress> Settler::step(dataplane::Port& port, plan::Layout& layout,
+                                        std::chrono::seconds grace, Moment now) {
+  Progress progress;
+  if (!reading_) {
+    std::erase_if(waiting_, [&](const auto& each) {
+      const auto placed = layout.services.find(each.first);
+      return placed == layout.services.end() || !plan::any_tracked(slots_of(port, placed->second));
+    });
+    const bool may_hold_flows =
+        look_again_ || !waiting_.empty() || census_.entries != 0 ||
+        std::ranges::any_of(layout.services, [](const auto& each) { return tracks_all(each.second); });
+    if (!may_hold_flows) {
+      census_ = {};
+      return progress;
+    }
+    SLUICE_TRY(begin_reading(port, layout, grace, now));
+  }
+  SLUICE_TRY(read_on(port, layout, grace, now.ns, progress));
+  progress.is_reading = !reading_->cursor.is_at_end;
+  if (!progress.is_reading) end_reading(port, layout, progress);
+  return progress;
+}
+
+Result<> Settler::begin_reading(dataplane::Port& port, plan::Layout& layout, std::chrono::seconds grace,
+                                Moment now) {
+  Reading reading;
+  reading.census.began = now.time;
+  bool wrote = false;
+  for (const auto& [key, since] : waiting_) {
+    if (now.time - since < grace) continue;
+    ServiceLayout& placed = layout.services.at(key);
+    wrote |= SLUICE_TRY(set_origins_to_current(port, key, placed));
+    reading.settling[placed.value.id] = {key, std::vector<bool>(placed.slots())};
+  }
+  if (wrote) SLUICE_TRY(port.wait_for_packets());
+  look_again_ = false;
+  reading_ = std::move(reading);
+  return ok();
+}
+
+Result<> Settler::read_on(dataplane::Port& port, const plan::Layout& layout, std::chrono::seconds grace,
+                          uint64_t now_ns, Progress& progress) {
+  std::unordered_map<uint32_t, const ServiceLayout*> services;  // by id
+  for (const auto& [key, placed] : layout.services) services[placed.value.id] = &placed;
   const auto grace_ns = static_cast<uint64_t>(std::chrono::nanoseconds(grace).count());
-  const auto judge = [&](const sl_flow_key&, const sl_flow& flow) {
-    const auto found = settling.find(flow.service_id);
-    if (found == settling.end()) return false;
-    const ServiceLayout& placed = *found->second.placed;
+  const auto judge = [&](const sl_flow_key& key, const sl_flow& flow) {
+    const auto service = services.find(flow.service_id);
+    if (service == services.end() || is_over(key, flow, grace_ns, now_ns)) return true;
+    const ServiceLayout& placed = *service->second;
     const uint32_t slot = flow.hash & placed.value.ring_mask;
-    const uint32_t current = port.ring()[placed.value.ring_base + slot] & ~SL_SLOT_TRACKED;
-    const bool is_silent = now_ns > flow.seen && now_ns - flow.seen > grace_ns;
-    if ((placed.value.flags & SL_SERVICE_TRACK_ALL) != 0)
-      return is_silent;  // the table leads, whatever the slots say
-    if (is_silent || flow.backend == current) return true;
-    found->second.disagrees[slot] = true;
+    const uint32_t current = port.ring()[placed.value.ring_base + slot];
+    if ((current & SL_SLOT_TRACKED) == 0 && !tracks_all(placed)) return true;  // it settled
+    const auto settling = reading_->settling.find(flow.service_id);
+    if (settling != reading_->settling.end() && flow.backend != (current & ~SL_SLOT_TRACKED) &&
+        !tracks_all(placed))  // there the table leads, whatever the slots say
+      settling->second.disagrees[slot] = true;
+    ++reading_->census.of_backend[flow.backend];
+    ++reading_->census.entries;
     return false;
   };
-  progress.forgotten_flows = SLUICE_TRY(port.erase_flows(judge));
-  for (const auto& [id, service] : settling) progress.settled_slots += make_stable(port, service);
-  return progress;
+  progress.forgotten_flows = SLUICE_TRY(port.erase_some_flows(reading_->cursor, kFlowsAStep, judge));
+  return ok();
+}
+
+void Settler::end_reading(dataplane::Port& port, const plan::Layout& layout, Progress& progress) {
+  for (const auto& [id, settling] : reading_->settling) {
+    const ServiceLayout& placed = layout.services.at(settling.key);
+    const size_t settled = make_stable(port, placed, settling.disagrees);
+    progress.settled_slots += settled;
+    look_again_ |= settled != 0;
+    if (settled != 0 && !plan::any_tracked(slots_of(port, placed))) progress.settled.push_back(settling.key);
+  }
+  census_ = std::move(reading_->census);
+  reading_.reset();
 }
 
 }  // namespace sluice::apply

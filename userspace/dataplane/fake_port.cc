@@ -18,8 +18,18 @@ Result<std::vector<ServiceEntry>> FakePort::services() const {
 
 void FakePort::write_block(uint32_t base, std::span<const uint32_t> slots,
                            std::span<const uint32_t> origins) {
-  assert(base + slots.size() <= ring_.size() && slots.size() == origins.size());
+  assert(slots.size() == origins.size());
+  update_ring(base, slots);
+  update_origin(base, origins);
+}
+
+void FakePort::update_ring(uint32_t base, std::span<const uint32_t> slots) {
+  assert(base + slots.size() <= ring_.size());
   std::copy(slots.begin(), slots.end(), ring_.begin() + base);
+}
+
+void FakePort::update_origin(uint32_t base, std::span<const uint32_t> origins) {
+  assert(base + origins.size() <= origin_.size());
   std::copy(origins.begin(), origins.end(), origin_.begin() + base);
 }
 
@@ -52,8 +62,16 @@ Result<std::vector<sl_counter>> FakePort::backend_counters(std::span<const uint3
   return counters;
 }
 
-Result<size_t> FakePort::erase_flows(const std::function<bool(const sl_flow_key&, const sl_flow&)>& pick) {
-  return std::erase_if(flows, [&](const auto& flow) { return pick(flow.first, flow.second); });
+Result<size_t> FakePort::erase_some_flows(FlowCursor& cursor, uint32_t most, const PickFlow& pick) {
+  const auto first = flows.begin() + std::min<ptrdiff_t>(cursor.position, std::ssize(flows));
+  const auto last = first + std::min<ptrdiff_t>(most, flows.end() - first);
+  cursor.is_at_end = last == flows.end();
+  const auto kept =
+      std::remove_if(first, last, [&](const auto& flow) { return pick(flow.first, flow.second); });
+  const auto erased = static_cast<size_t>(last - kept);
+  cursor.position = static_cast<uint32_t>(kept - flows.begin());
+  flows.erase(kept, last);
+  return erased;
 }
 
 }  // namespace sluice::dataplane

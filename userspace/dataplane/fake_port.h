@@ -23,6 +23,8 @@ class FakePort final : public Port {
   Result<std::vector<ServiceEntry>> services() const override;
   void write_block(uint32_t base, std::span<const uint32_t> slots,
                    std::span<const uint32_t> origins) override;
+  void update_ring(uint32_t base, std::span<const uint32_t> slots) override;
+  void update_origin(uint32_t base, std::span<const uint32_t> origins) override;
   Result<> put_service(const ServiceKey& key, const sl_service& value) override;
   Result<> delete_service(const ServiceKey& key) override;
   Result<> put_backends(std::span<const BackendEntry> entries) override;
@@ -31,10 +33,13 @@ class FakePort final : public Port {
     ++waits;
     return ok();
   }
-  Result<size_t> erase_flows(const std::function<bool(const sl_flow_key&, const sl_flow&)>& pick) override;
+  Result<size_t> erase_some_flows(FlowCursor& cursor, uint32_t most, const PickFlow& pick) override;
   Result<std::vector<sl_counter>> backend_counters(std::span<const uint32_t> ids) const override;
   Result<std::vector<sl_counter>> reason_counters() const override {
     return std::vector<sl_counter>(SL_REASON_COUNT);
+  }
+  Result<std::vector<sl_counter>> flow_counters() const override {
+    return std::vector<sl_counter>(SL_FLOW_EVENT_COUNT);
   }
   Result<> clear_backend_counter(uint32_t id) override {
     counters_[id] = {};

@@ -25,8 +25,18 @@ struct BackendEntry {
   sl_backend value;
 };
 
+// Where a walk over the flow table stands; a new one begins.
+struct FlowCursor {
+  unsigned map = 0;       // which of the port's maps
+  uint32_t position = 0;  // in that map, where it was begun
+  bool is_in_map = false;
+  bool is_at_end = false;
+};
+
 class Port {
  public:
+  using PickFlow = std::function<bool(const sl_flow_key&, const sl_flow&)>;
+
   Port() = default;
   Port(const Port&) = delete;
   Port& operator=(const Port&) = delete;
@@ -39,9 +49,12 @@ class Port {
   virtual std::span<const sl_backend> backends() const = 0;
   virtual Result<std::vector<ServiceEntry>> services() const = 0;
 
-  // Fills [base, base + slots.size()) of both arrays, one aligned 32-bit store a slot. `origins` is as long.
+  // Fills [base, base + slots.size()) of both arrays, a block that no packet reads. `origins` is as long.
   virtual void write_block(uint32_t base, std::span<const uint32_t> slots,
                            std::span<const uint32_t> origins) = 0;
+  // Changes the same of one array in a block that packets read: one aligned 32-bit store a slot.
+  virtual void update_ring(uint32_t base, std::span<const uint32_t> slots) = 0;
+  virtual void update_origin(uint32_t base, std::span<const uint32_t> origins) = 0;
 
   // Publishes or takes back a service; atomic for packets. Both wait, where needed, until no packet can hold
   // a value that the kernel is about to recycle. kNoSpace: the table is full.
@@ -60,12 +73,18 @@ class Port {
   // Returns when every packet that was in the program at the call has left it.
   virtual Result<> wait_for_packets() = 0;
 
-  // Deletes the flows that the predicate picks; returns how many.
-  virtual Result<size_t> erase_flows(const std::function<bool(const sl_flow_key&, const sl_flow&)>& pick) = 0;
+  // Walks on over the flow table, over about `most` entries or to its end, and deletes those that the
+  // predicate picks; returns how many. What packets write meanwhile may or may not be met; all else is met
+  // once.
+  virtual Result<size_t> erase_some_flows(FlowCursor& cursor, uint32_t most, const PickFlow& pick) = 0;
+  // The same from its beginning to its end.
+  Result<size_t> erase_flows(const PickFlow& pick);
 
-  // Counters summed over CPUs: of these backend ids, in their order; by enum sl_reason.
+  // Counters summed over CPUs: of these backend ids, in their order; by enum sl_reason; by enum
+  // sl_flow_event.
   virtual Result<std::vector<sl_counter>> backend_counters(std::span<const uint32_t> ids) const = 0;
   virtual Result<std::vector<sl_counter>> reason_counters() const = 0;
+  virtual Result<std::vector<sl_counter>> flow_counters() const = 0;
   virtual Result<> clear_backend_counter(uint32_t id) = 0;
 
   // Lets packets leave by this interface.

@@ -27,9 +27,11 @@ uint64_t host_bits(const std::optional<IpPrefix>& prefix, unsigned width) {
 }  // namespace
 
 sl_config make_program_config(const model::Config& config) {
+  constexpr uint64_t kSecond = 1'000'000'000;
   sl_config made{};
   made.hash_key[0] = key_from(config.defaults.hash_seed, 1);
   made.hash_key[1] = key_from(config.defaults.hash_seed, 2);
+  made.flow_seen_every = kSecond;
   made.entropy_mask4 = htobe32(static_cast<uint32_t>(host_bits(config.encapsulation.source4, 32)));
   made.entropy_mask6 = htobe64(host_bits(config.encapsulation.source6, 128));
   return made;

@@ -8,6 +8,8 @@
 #include <sys/syscall.h>
 #include <unistd.h>
 
+#include <algorithm>
+#include <array>
 #include <atomic>
 #include <cerrno>
 #include <chrono>
@@ -37,8 +39,9 @@ void set_sizes(sluice_bpf* skeleton, const model::Limits& limits) {
   bpf_map__set_max_entries(skeleton->maps.origin, lines);
   bpf_map__set_max_entries(skeleton->maps.backends, limits.backends + 1);
   bpf_map__set_max_entries(skeleton->maps.backend_counters, limits.backends + 1);
-  bpf_map__set_max_entries(skeleton->maps.flows_tcp, limits.flows);
-  bpf_map__set_max_entries(skeleton->maps.flows_udp, limits.flows);
+  for (bpf_map* flows :
+       {skeleton->maps.flows_tcp, skeleton->maps.flows_udp, skeleton->maps.kept_tcp, skeleton->maps.kept_udp})
+    bpf_map__set_max_entries(flows, limits.flows);
 }
 
 Error load_error(int error, const std::optional<std::string>& pin_directory) {
@@ -140,8 +143,16 @@ Result<std::vector<ServiceEntry>> MapPort::services() const {
 }
 
 void MapPort::write_block(uint32_t base, std::span<const uint32_t> slots, std::span<const uint32_t> origins) {
-  store_words(origin_.slots() + base, origins);
+  update_origin(base, origins);
+  update_ring(base, slots);
+}
+
+void MapPort::update_ring(uint32_t base, std::span<const uint32_t> slots) {
   store_words(ring_.slots() + base, slots);
+}
+
+void MapPort::update_origin(uint32_t base, std::span<const uint32_t> origins) {
+  store_words(origin_.slots() + base, origins);
 }
 
 // A hash map's element that an update or delete frees may be handed out again by the next update while a
@@ -224,33 +235,26 @@ Result<> MapPort::wait_for_packets() {
   return ok();
 }
 
-namespace {
-
-Result<size_t> erase_flows_in(int fd, const std::function<bool(const sl_flow_key&, const sl_flow&)>& pick) {
-  constexpr uint32_t kBatch = 4096;
-  std::vector<sl_flow_key> keys(kBatch);
-  std::vector<sl_flow> values(kBatch);
+Result<size_t> MapPort::erase_some_flows(dataplane::FlowCursor& cursor, uint32_t most, const PickFlow& pick) {
+  constexpr uint32_t kLeast =
+      256;  // a batch ends at a bucket's end: less room than a bucket needs is an error
+  const std::array maps{skeleton_->maps.kept_tcp, skeleton_->maps.flows_tcp, skeleton_->maps.kept_udp,
+                        skeleton_->maps.flows_udp};
+  const int fd = bpf_map__fd(maps.at(cursor.map));
+  uint32_t count = std::max(most, kLeast);
+  std::vector<sl_flow_key> keys(count);
+  std::vector<sl_flow> values(count);
+  LIBBPF_OPTS(bpf_map_batch_opts, options);
+  // The position is a bucket's index, 4 bytes for hash maps.
+  const int error = bpf_map_lookup_batch(fd, cursor.is_in_map ? &cursor.position : nullptr, &cursor.position,
+                                         keys.data(), values.data(), &count, &options);
+  if (error != 0 && error != -ENOENT) return system_error("read the flow table", error);
   size_t erased = 0;
-  uint32_t position = 0;  // the kernel's cursor: a bucket index, 4 bytes for hash maps
-  bool first = true;
-  for (;;) {
-    uint32_t count = kBatch;
-    LIBBPF_OPTS(bpf_map_batch_opts, options);
-    const int error = bpf_map_lookup_batch(fd, first ? nullptr : &position, &position, keys.data(),
-                                           values.data(), &count, &options);
-    if (error != 0 && error != -ENOENT) return system_error("read the flow table", error);
-    for (uint32_t i = 0; i < count; ++i)
-      if (pick(keys[i], values[i]) && bpf_map_delete_elem(fd, &keys[i]) == 0) ++erased;
-    if (error == -ENOENT) return erased;
-    first = false;
-  }
-}
-
-}  // namespace
-
-Result<size_t> MapPort::erase_flows(const std::function<bool(const sl_flow_key&, const sl_flow&)>& pick) {
-  const size_t tcp = SLUICE_TRY(erase_flows_in(bpf_map__fd(skeleton_->maps.flows_tcp), pick));
-  return tcp + SLUICE_TRY(erase_flows_in(bpf_map__fd(skeleton_->maps.flows_udp), pick));
+  for (uint32_t i = 0; i < count; ++i)
+    if (pick(keys[i], values[i]) && bpf_map_delete_elem(fd, &keys[i]) == 0) ++erased;
+  cursor.is_in_map = error == 0;
+  if (!cursor.is_in_map) cursor.is_at_end = ++cursor.map == maps.size();
+  return erased;
 }
 
 Result<std::vector<sl_counter>> MapPort::backend_counters(std::span<const uint32_t> ids) const {
@@ -263,6 +267,10 @@ Result<std::vector<sl_counter>> MapPort::backend_counters(std::span<const uint32
 
 Result<std::vector<sl_counter>> MapPort::reason_counters() const {
   return read_counters(bpf_map__fd(skeleton_->maps.reason_counters), SL_REASON_COUNT);
+}
+
+Result<std::vector<sl_counter>> MapPort::flow_counters() const {
+  return read_counters(bpf_map__fd(skeleton_->maps.flow_counters), SL_FLOW_EVENT_COUNT);
 }
 
 Result<> MapPort::clear_backend_counter(uint32_t id) {

@@ -32,14 +32,18 @@ class MapPort final : public dataplane::Port {
   Result<std::vector<dataplane::ServiceEntry>> services() const override;
   void write_block(uint32_t base, std::span<const uint32_t> slots,
                    std::span<const uint32_t> origins) override;
+  void update_ring(uint32_t base, std::span<const uint32_t> slots) override;
+  void update_origin(uint32_t base, std::span<const uint32_t> origins) override;
   Result<> put_service(const dataplane::ServiceKey& key, const sl_service& value) override;
   Result<> delete_service(const dataplane::ServiceKey& key) override;
   Result<> put_backends(std::span<const dataplane::BackendEntry> entries) override;
   void set_backend_state(uint32_t id, sl_backend_state state) override;
   Result<> wait_for_packets() override;
-  Result<size_t> erase_flows(const std::function<bool(const sl_flow_key&, const sl_flow&)>& pick) override;
+  Result<size_t> erase_some_flows(dataplane::FlowCursor& cursor, uint32_t most,
+                                  const PickFlow& pick) override;
   Result<std::vector<sl_counter>> backend_counters(std::span<const uint32_t> ids) const override;
   Result<std::vector<sl_counter>> reason_counters() const override;
+  Result<std::vector<sl_counter>> flow_counters() const override;
   Result<> clear_backend_counter(uint32_t id) override;
   Result<> allow_egress(uint32_t ifindex) override;
 

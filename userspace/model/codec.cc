@@ -12,6 +12,7 @@
 #include <optional>
 #include <sstream>
 #include <string>
+#include <type_traits>
 #include <vector>
 
 namespace sluice::model {
@@ -175,8 +176,10 @@ auto text_as(Parse parse) {
   };
 }
 
-auto number_in(uint32_t low, uint32_t high) {
-  return [low, high](const json& value) -> Result<uint32_t> {
+// `high` is below 2^63.
+template <typename T = uint32_t>
+auto number_in(std::type_identity_t<T> low, std::type_identity_t<T> high) {
+  return [low, high](const json& value) -> Result<T> {
     const std::string range = fmt::format("between {} and {}", low, high);
     if (value.is_null())
       return invalid(fmt::format("no value is given: write a number {}, or remove the key", range));
@@ -191,7 +194,7 @@ auto number_in(uint32_t low, uint32_t high) {
     // A negative number as unsigned is above every bound.
     const uint64_t wide = value.get<uint64_t>();
     if (wide < low || wide > high) return invalid(fmt::format("{} is not {}", value.dump(), range));
-    return static_cast<uint32_t>(wide);
+    return static_cast<T>(wide);
   };
 }
 
@@ -319,6 +322,7 @@ Backend read_backend(const json& value, std::string path, Problems& problems) {
   object.read("weight", backend.weight, number_in(0, kMaxWeight));
   object.read("state", backend.state, text_as(parse_backend_state));
   object.read("next_hop", backend.next_hop, text_as(parse_next_hop));
+  object.read("drain_until", backend.drain_until, number_in<uint64_t>(0, kMaxUnixSeconds));
   object.refuse("port", "a backend port other than the VIP's");
   object.finish();
   return backend;
@@ -331,12 +335,12 @@ Service read_service(const json& value, std::string path, Problems& problems) {
   object.require("vip", service.vip, text_as(parse_vip), "192.0.2.1:80");
   object.read("protocol", service.protocol, text_as(parse_protocol));
   object.read("mode", service.mode, text_as(parse_forwarding_mode));
+  object.read("hash", service.hash, text_as(parse_flow_hash));
   object.read("flows", service.flows, text_as(parse_flow_tracking));
   object.read("ring", service.ring_slots, number_in(kMinRingSlots, kMaxRingSlots));
   object.each("backends", [&](const json& element, std::string at) {
     service.backends.push_back(read_backend(element, std::move(at), problems));
   });
-  object.refuse("hash", "the choice of a hash: it is over the 5-tuple");
   object.refuse("health", "health checks");
   object.finish();
   return service;
@@ -810,6 +814,7 @@ json encode(const Backend& backend) {
   if (backend.weight != normal.weight) encoded["weight"] = backend.weight;
   if (backend.state != normal.state) encoded["state"] = to_string(backend.state);
   if (backend.next_hop) encoded["next_hop"] = backend.next_hop->to_string();
+  if (backend.drain_until) encoded["drain_until"] = *backend.drain_until;
   return encoded;
 }
 
@@ -818,6 +823,7 @@ json encode(const Service& service) {
   json encoded{
       {"name", service.name}, {"vip", service.vip.to_string()}, {"protocol", to_string(service.protocol)}};
   if (service.mode != normal.mode) encoded["mode"] = to_string(service.mode);
+  if (service.hash != normal.hash) encoded["hash"] = to_string(service.hash);
   if (service.flows != normal.flows) encoded["flows"] = to_string(service.flows);
   if (service.ring_slots != normal.ring_slots) encoded["ring"] = service.ring_slots;
   for (const Backend& backend : service.backends) encoded["backends"].push_back(encode(backend));

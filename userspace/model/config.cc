@@ -21,10 +21,14 @@ constexpr std::array kXdpModes{Word{"auto", XdpMode::kAuto}, Word{"native", XdpM
                                Word{"generic", XdpMode::kGeneric}};
 constexpr std::array kProtocols{Word{"tcp", Protocol::kTcp}, Word{"udp", Protocol::kUdp}};
 constexpr std::array kForwardingModes{Word{"ipip", ForwardingMode::kIpip}};
-constexpr std::array kBackendStates{Word{"up", BackendState::kUp}, Word{"drain", BackendState::kDrain}};
+constexpr std::array kBackendStates{Word{"up", BackendState::kUp}, Word{"drain", BackendState::kDrain},
+                                    Word{"down", BackendState::kDown}};
 constexpr std::array kFlowTrackings{Word{"auto", FlowTracking::kAuto},
                                     Word{"tracked", FlowTracking::kTracked},
                                     Word{"stateless", FlowTracking::kStateless}};
+constexpr std::array kFlowHashes{Word{"5-tuple", FlowHash::kFiveTuple},
+                                 Word{"source-ip", FlowHash::kSourceIp},
+                                 Word{"source-ip,port", FlowHash::kSourceIpPort}};
 
 // Words of the schema that a later version will know: an operator who writes one made no mistake.
 constexpr std::array<std::string_view, 1> kLaterProtocols{"sctp"};
@@ -96,6 +100,22 @@ std::string label(const Backend& backend, const Service& of) {
   return of.name.empty() ? own : label(of) + ": " + own;
 }
 
+void check_drain_until(const Backend& backend, const Service& of, const std::string& path,
+                       Violations& found) {
+  if (!backend.drain_until) return;
+  const std::string own_path = below(path, "drain_until");
+  if (*backend.drain_until > kMaxUnixSeconds)
+    add(found, {own_path}, ErrorCode::kInvalid,
+        fmt::format("{}: drain_until {} is after the year 9999: write Unix time in seconds, as `date +%s` "
+                    "prints it",
+                    label(backend, of), *backend.drain_until));
+  if (backend.state != BackendState::kDrain)
+    add(found, {own_path, below(path, "state")}, ErrorCode::kInvalid,
+        fmt::format("{}: drain_until is given, but its state is {}, which no drain ends: write state: drain, "
+                    "or remove drain_until",
+                    label(backend, of), to_string(backend.state)));
+}
+
 void check_backend(const Backend& backend, const Service& of, const std::string& path,
                    const std::string& service_path, Violations& found) {
   const std::string address_path = below(path, "address");
@@ -112,6 +132,7 @@ void check_backend(const Backend& backend, const Service& of, const std::string&
     add(found, {below(path, "weight")}, ErrorCode::kInvalid,
         fmt::format("{}: weight {} is not between 0 and {}", label(backend, of), backend.weight, kMaxWeight));
   check_next_hop(backend.next_hop, below(path, "next_hop"), label(backend, of), found);
+  check_drain_until(backend, of, path, found);
 }
 
 bool is_service_name(std::string_view name) {
@@ -335,6 +356,9 @@ std::string_view to_string(BackendState value) {
 std::string_view to_string(FlowTracking value) {
   return word_of(kFlowTrackings, value);
 }
+std::string_view to_string(FlowHash value) {
+  return word_of(kFlowHashes, value);
+}
 
 Result<XdpMode> parse_xdp_mode(std::string_view text) {
   return value_of("an XDP mode", kXdpModes, text);
@@ -350,6 +374,9 @@ Result<BackendState> parse_backend_state(std::string_view text) {
 }
 Result<FlowTracking> parse_flow_tracking(std::string_view text) {
   return value_of("a way of flow tracking", kFlowTrackings, text);
+}
+Result<FlowHash> parse_flow_hash(std::string_view text) {
+  return value_of("a flow hash", kFlowHashes, text);
 }
 
 std::vector<Violation> violations(const Config& config) {

@@ -24,9 +24,11 @@ constexpr size_t kMaxNameLength = 63;
 constexpr size_t kMaxSeedLength = 255;
 constexpr uint32_t kMinGraceSeconds = 1;
 constexpr uint32_t kMaxGraceSeconds = 24 * 3600;
+constexpr uint64_t kMaxUnixSeconds =
+    253402300799;  // 9999-12-31T23:59:59Z: no seconds reach it, milliseconds do
 
 // What Limits may ask for. A backend takes 128 bytes and 16 more a CPU; a slot of the rings takes 8 (ring and
-// origin); a flow takes about 100.
+// origin); a flow takes about 260 at most.
 constexpr uint32_t kMaxServices = 1U << 20;
 constexpr uint32_t kMaxBackends = 1U << 20;
 constexpr uint32_t kMinTotalRingSlots = 1U << 12;
@@ -37,11 +39,22 @@ constexpr uint32_t kMaxFlows = 1U << 24;
 enum class XdpMode { kAuto, kNative, kGeneric };
 enum class Protocol : uint8_t { kTcp = 6, kUdp = 17 };  // IANA protocol numbers
 enum class ForwardingMode { kIpip };
-enum class BackendState { kUp, kDrain };  // what the operator asks for; drain: no new flows
+enum class BackendState {  // what the operator asks for
+  kUp,
+  kDrain,  // no new flows; those it has stay
+  kDown,   // no flows at all: those it had go to other backends, which do not know them
+};
 enum class FlowTracking {
   kAuto,       // TCP: only flows that a change put at risk; UDP: every flow
   kTracked,    // every flow in the flow table
   kStateless,  // none: a flow follows its ring slot
+};
+
+// What of a packet chooses its slot of the ring, and so the backend of a new flow.
+enum class FlowHash {
+  kFiveTuple,     // addresses, ports and protocol: each connection for itself
+  kSourceIp,      // the client's address: all its connections, to whichever service with the same backends
+  kSourceIpPort,  // the client's address and port
 };
 
 struct Interface {
@@ -80,6 +93,8 @@ struct Backend {
   uint32_t weight = 1;  // 0: no slot of the ring
   BackendState state = BackendState::kUp;
   std::optional<MacAddress> next_hop;  // overrides Defaults::next_hop
+  // Only with kDrain: Unix time in seconds; the drain ends then, and the backend is down.
+  std::optional<uint64_t> drain_until = std::nullopt;
   bool operator==(const Backend&) const = default;
 };
 
@@ -88,6 +103,7 @@ struct Service {
   Endpoint vip;
   Protocol protocol = Protocol::kTcp;
   ForwardingMode mode = ForwardingMode::kIpip;
+  FlowHash hash = FlowHash::kFiveTuple;
   FlowTracking flows = FlowTracking::kAuto;
   uint32_t ring_slots = kDefaultRingSlots;  // a power of two
   std::vector<Backend> backends;            // unique addresses, in the order they were added
@@ -115,11 +131,13 @@ std::string_view to_string(Protocol);
 std::string_view to_string(ForwardingMode);
 std::string_view to_string(BackendState);
 std::string_view to_string(FlowTracking);
+std::string_view to_string(FlowHash);
 Result<XdpMode> parse_xdp_mode(std::string_view);
 Result<Protocol> parse_protocol(std::string_view);
 Result<ForwardingMode> parse_forwarding_mode(std::string_view);
 Result<BackendState> parse_backend_state(std::string_view);
 Result<FlowTracking> parse_flow_tracking(std::string_view);
+Result<FlowHash> parse_flow_hash(std::string_view);
 
 // Every rule that spans more than one field. The errors name the thing, the cause and the way out; kInvalid,
 // or kExists for a duplicate, or kNoSpace where a limit is exceeded. Several broken rules make one error, a

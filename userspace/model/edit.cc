@@ -45,6 +45,16 @@ Result<> add_service(Config& config, const Service& service) {
   });
 }
 
+Result<> change_service(Config& config, std::string_view name, const ServiceChange& change) {
+  return edited(config, [&](Config& next) -> Result<> {
+    Service* service = SLUICE_TRY(named_service(next, name));
+    if (change.hash) service->hash = *change.hash;
+    if (change.flows) service->flows = *change.flows;
+    if (change.ring_slots) service->ring_slots = *change.ring_slots;
+    return ok();
+  });
+}
+
 Result<> delete_service(Config& config, std::string_view name) {
   return edited(config, [&](Config& next) -> Result<> {
     SLUICE_TRY(named_service(next, name));
@@ -71,7 +81,11 @@ Result<> change_backend(Config& config, std::string_view name, const IpAddress& 
   return edited(config, [&](Config& next) -> Result<> {
     Backend* backend = SLUICE_TRY(named_backend(next, name, address));
     if (change.weight) backend->weight = *change.weight;
-    if (change.state) backend->state = *change.state;
+    if (change.state) {
+      backend->state = *change.state;
+      backend->drain_until.reset();
+    }
+    if (change.drain_until) backend->drain_until = change.drain_until;
     if (change.next_hop) backend->next_hop = *change.next_hop;
     return ok();
   });

@@ -6,6 +6,7 @@
 #include <map>
 #include <set>
 
+#include "plan/service_flags.h"
 #include "plan/slots.h"
 #include "ring/ring.h"
 
@@ -13,18 +14,6 @@ namespace sluice::plan {
 namespace {
 
 using dataplane::ServiceKey;
-
-uint32_t service_flags(const model::Service& service) {
-  switch (service.flows) {
-    case model::FlowTracking::kTracked:
-      return SL_SERVICE_TRACK_ALL;
-    case model::FlowTracking::kStateless:
-      return SL_SERVICE_TRACK_NONE;
-    case model::FlowTracking::kAuto:
-      break;
-  }
-  return service.protocol == model::Protocol::kUdp ? SL_SERVICE_TRACK_ALL : 0;
-}
 
 Error table_full(std::string_view what, std::string_view limit, std::string_view key) {
   return Error{ErrorCode::kNoSpace,
@@ -37,6 +26,7 @@ bool same_tables(const model::Service& a, const model::Service& b) {
     return x.address == y.address && x.weight == y.weight && x.state == y.state;
   };
   return ServiceKey::of(a) == ServiceKey::of(b) && a.ring_slots == b.ring_slots && a.flows == b.flows &&
+         a.hash == b.hash &&
          std::equal(a.backends.begin(), a.backends.end(), b.backends.begin(), b.backends.end(), same_backend);
 }
 
@@ -52,13 +42,15 @@ class Planner {
   Result<> add_backends(ServiceLayout& placed, const model::Service& service);
   Result<> change_ring(ServiceLayout& placed, const model::Service& service, bool is_new);
   void retire_missing(ServiceLayout& placed, const model::Service& service);
+  void take_down(const ServiceLayout& placed, const model::Service& service);
   void retire(uint32_t id);
   void reclaim();
   std::optional<uint32_t> take(RangeAllocator& from, uint32_t count);
 
   const dataplane::Port& tables_;
   Plan plan_;
-  std::vector<uint32_t> retired_;
+  std::vector<uint32_t> retired_;  // their ids will be free
+  std::vector<uint32_t> downed_;   // theirs not
   std::vector<std::pair<uint32_t, uint32_t>> freed_blocks_;
   std::vector<uint32_t> freed_services_;
 };
@@ -75,27 +67,46 @@ Result<> Planner::converge(const model::Service& service) {
   SLUICE_TRY(add_backends(placed, service));
   SLUICE_TRY(change_ring(placed, service, is_new));
   retire_missing(placed, service);
+  take_down(placed, service);
   return ok();
 }
 
 Result<> Planner::add_backends(ServiceLayout& placed, const model::Service& service) {
   const ServiceKey key = ServiceKey::of(service);
   for (const auto& backend : service.backends) {
-    if (placed.backends.contains(backend.address)) continue;
+    if (const auto known = placed.backends.find(backend.address); known != placed.backends.end()) {
+      const bool rises = tables_.backends()[known->second].state == SL_BACKEND_DOWN &&
+                         backend.state != model::BackendState::kDown;
+      if (rises)
+        plan_.steps.emplace_back(PutBackend{known->second, placed.value.id, key, backend.address, false});
+      continue;
+    }
     const auto id = take(plan_.after.backend_ids, 1);
     if (!id) return table_full("backends", "backends", key.to_string());
     placed.backends[backend.address] = *id;
-    plan_.steps.emplace_back(PutBackend{*id, placed.value.id, key, backend.address});
+    plan_.steps.emplace_back(PutBackend{*id, placed.value.id, key, backend.address, true});
   }
   return ok();
 }
 
+// Which slots the flow table is to lead in, and the hash that origins are for, once the service has `flags`.
+struct Continuity {
+  Tracking tracking;
+  sl_slot_hash origin_hash;
+};
+
 // UDP does not say which packet is a flow's first, so there a packet that the table does not know is a new
 // flow's, and no slot has older ones to keep.
-Tracking tracking(model::Protocol protocol, uint32_t flags_before, uint32_t flags) {
-  if (protocol == model::Protocol::kUdp || (flags & SL_SERVICE_TRACK_NONE) != 0) return Tracking::kNone;
+Continuity continuity(model::Protocol protocol, uint32_t flags_before, std::span<const uint32_t> slots_before,
+                      uint32_t flags) {
+  const sl_slot_hash hash = slot_hash_of(flags);
+  if (slots_before.empty() || protocol == model::Protocol::kUdp || (flags & SL_SERVICE_TRACK_NONE) != 0)
+    return {Tracking::kNone, hash};
+  // While a slot is tracked the origins are for flows of the time when all were stable.
+  const sl_slot_hash older =
+      any_tracked(slots_before) ? origin_hash_of(flags_before) : slot_hash_of(flags_before);
   const bool table_leads_no_more = (flags_before & ~flags & SL_SERVICE_TRACK_ALL) != 0;
-  return table_leads_no_more ? Tracking::kAllSlots : Tracking::kMovedSlots;
+  return {table_leads_no_more || older != hash ? Tracking::kAllSlots : Tracking::kMovedSlots, older};
 }
 
 std::vector<uint32_t> build_ring(const ServiceLayout& placed, const model::Service& service) {
@@ -111,16 +122,19 @@ std::vector<uint32_t> build_ring(const ServiceLayout& placed, const model::Servi
 Result<> Planner::change_ring(ServiceLayout& placed, const model::Service& service, bool is_new) {
   const ServiceKey key = ServiceKey::of(service);
   std::set<uint32_t> staying;
-  for (const auto& backend : service.backends) staying.insert(placed.backends.at(backend.address));
+  for (const auto& backend : service.backends)
+    if (backend.state != model::BackendState::kDown) staying.insert(placed.backends.at(backend.address));
 
   std::span<const uint32_t> current, origin;
   if (!is_new) {
     current = tables_.ring().subspan(placed.value.ring_base, placed.slots());
     origin = tables_.origin().subspan(placed.value.ring_base, placed.slots());
   }
-  const uint32_t flags = service_flags(service);
-  SlotChange change = change_slots(current, origin, build_ring(placed, service),
-                                   tracking(service.protocol, placed.value.flags, flags),
+  const uint32_t wanted_flags = service_flags(service);
+  const auto [tracking, origin_hash] =
+      continuity(service.protocol, placed.value.flags, current, wanted_flags);
+  const uint32_t flags = with_origin_hash(wanted_flags, origin_hash);
+  SlotChange change = change_slots(current, origin, build_ring(placed, service), tracking,
                                    [&](uint32_t id) { return staying.contains(id); });
   if (!is_new && !change.differs && placed.value.flags == flags) return ok();
 
@@ -138,7 +152,7 @@ Result<> Planner::change_ring(ServiceLayout& placed, const model::Service& servi
 }
 
 void Planner::retire(uint32_t id) {
-  plan_.steps.emplace_back(RetireBackend{id});
+  plan_.steps.emplace_back(RetireBackend{id, SL_BACKEND_UNSET});
   retired_.push_back(id);
 }
 
@@ -148,6 +162,17 @@ void Planner::retire_missing(ServiceLayout& placed, const model::Service& servic
     retire(backend.second);
     return true;
   });
+}
+
+void Planner::take_down(const ServiceLayout& placed, const model::Service& service) {
+  for (const auto& backend : service.backends) {
+    if (backend.state != model::BackendState::kDown) continue;
+    const uint32_t id = placed.backends.at(backend.address);
+    const uint32_t state = tables_.backends()[id].state;
+    if (state == SL_BACKEND_DOWN || state == SL_BACKEND_UNSET) continue;  // UNSET: this plan brings it
+    plan_.steps.emplace_back(RetireBackend{id, SL_BACKEND_DOWN});
+    downed_.push_back(id);
+  }
 }
 
 void Planner::remove(const ServiceKey& key) {
@@ -163,12 +188,15 @@ void Planner::remove(const ServiceKey& key) {
 
 // What was freed is free only behind a Reclaim.
 void Planner::reclaim() {
-  if (retired_.empty() && freed_blocks_.empty() && freed_services_.empty()) return;
-  plan_.steps.emplace_back(Reclaim{retired_});
+  if (retired_.empty() && downed_.empty() && freed_blocks_.empty() && freed_services_.empty()) return;
+  Reclaim reclaim{retired_};
+  reclaim.backends.insert(reclaim.backends.end(), downed_.begin(), downed_.end());
+  plan_.steps.emplace_back(std::move(reclaim));
   for (const uint32_t id : retired_) plan_.after.backend_ids.give(id, 1);
   for (const auto& [base, count] : freed_blocks_) plan_.after.ring.give(base, count);
   for (const uint32_t id : freed_services_) plan_.after.service_ids.give(id, 1);
   retired_.clear();
+  downed_.clear();
   freed_blocks_.clear();
   freed_services_.clear();
 }

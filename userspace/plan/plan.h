@@ -15,11 +15,12 @@
 
 namespace sluice::plan {
 
-struct PutBackend {  // a new backend under an id of its own
+struct PutBackend {  // a backend that no slot names and no flow is on
   uint32_t id;
   uint32_t service_id;
   dataplane::ServiceKey service;
   IpAddress address;
+  bool is_new;  // under an id that was another's or nobody's; false: it comes back from SL_BACKEND_DOWN
 };
 struct PutBlock {
   uint32_t base;
@@ -35,6 +36,7 @@ struct DeleteService {
 };
 struct RetireBackend {  // flows and origins that name it are void from now on
   uint32_t id;
+  sl_backend_state state;  // SL_BACKEND_UNSET, or SL_BACKEND_DOWN where it keeps its id
 };
 struct Reclaim {  // wait for packets, drop flows of these backends; then ids and blocks may be used again
   std::vector<uint32_t> backends;

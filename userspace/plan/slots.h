@@ -22,7 +22,7 @@ struct Slots {
 
 struct SlotChange {
   Slots slots;
-  uint32_t moved = 0;    // slots whose current backend changed
+  uint32_t moved = 0;    // slots whose current backend changed, as a share of the result's
   uint32_t tracked = 0;  // slots that are tracked now
   bool differs = false;  // anything at all to write
 };
@@ -31,12 +31,15 @@ struct SlotChange {
 enum class Tracking {
   kMovedSlots,  // those that the change moves
   kNone,        // none
-  kAllSlots,    // all: the flow table holds every flow now and is to lead until the slots settle
+  kAllSlots,    // all: the flow table is to lead until the slots settle
 };
 
+bool any_tracked(std::span<const uint32_t> slots);
+
 // `before_*` is the block as it is (empty for a new service), `wanted` the ring as built; both lengths are
-// powers of two. The result is as long as the longer one, so that a shrinking ring forgets nothing. `lives`
-// says of a backend id other than 0 whether it will still exist after the change.
+// powers of two. The result is as long as the longer one, so that a shrinking ring forgets nothing, or as
+// much shorter as can be said of it without loss: once it has settled, as long as `wanted`. `lives` says of a
+// backend id other than 0 whether it will still exist after the change.
 SlotChange change_slots(std::span<const uint32_t> before_current, std::span<const uint32_t> before_origin,
                         std::span<const uint32_t> wanted, Tracking tracking,
                         const std::function<bool(uint32_t)>& lives);
