@@ -191,6 +191,56 @@ TEST_F(PlanTest, TracksWhatTheServiceAsksFor) {
   EXPECT_EQ(flags(model::Protocol::kUdp, kStateless), SL_SERVICE_TRACK_NONE);
 }
 
+uint32_t hash_bits(sl_slot_hash hash, sl_slot_hash origin_hash) {
+  return static_cast<uint32_t>(hash) << SL_SERVICE_HASH_SHIFT | static_cast<uint32_t>(origin_hash)
+                                                                    << SL_SERVICE_ORIGIN_HASH_SHIFT;
+}
+
+TEST_F(PlanTest, KeepsTheHashOfOlderFlowsForTheOrigins) {
+  model::Service service = web();
+  apply(make_config({service}));
+  const auto flags = [&] { return layout_.services.at(ServiceKey::of(service)).value.flags; };
+  service.hash = model::FlowHash::kSourceIp;
+  const Plan made = apply(make_config({service}));
+  EXPECT_EQ(flags(), hash_bits(SL_HASH_SOURCE, SL_HASH_FLOW));
+  ASSERT_EQ(made.forecasts.size(), 1u);
+  EXPECT_EQ(made.forecasts.front().moved, made.forecasts.front().slots);
+  EXPECT_EQ(made.forecasts.front().tracked, made.forecasts.front().slots);
+  service.hash = model::FlowHash::kSourceIpPort;
+  apply(make_config({service}));
+  EXPECT_EQ(flags(), hash_bits(SL_HASH_SOURCE_PORT, SL_HASH_FLOW))
+      << "flows of the first hash may be silent still";
+  service.hash = model::FlowHash::kFiveTuple;
+  apply(make_config({service}));
+  EXPECT_EQ(flags(), hash_bits(SL_HASH_FLOW, SL_HASH_FLOW));
+}
+
+TEST_F(PlanTest, KeepsNoOlderHashWhereNoOlderFlowIsKept) {
+  model::Service service = web();
+  service.protocol = model::Protocol::kUdp;
+  apply(make_config({service}));
+  service.hash = model::FlowHash::kSourceIp;
+  apply(make_config({service}));
+  EXPECT_EQ(layout_.services.at(ServiceKey::of(service)).value.flags,
+            SL_SERVICE_TRACK_ALL | hash_bits(SL_HASH_SOURCE, SL_HASH_SOURCE));
+}
+
+TEST_F(PlanTest, TakesABackendDownAndBringsItUpUnderItsId) {
+  model::Service service = web();
+  apply(make_config({service}));
+  const uint32_t id = id_of(service, "10.0.0.1");
+  service.backends[0].state = model::BackendState::kDown;
+  const Plan down = apply(make_config({service}));
+  EXPECT_EQ(kinds(down.steps), "block service -backend reclaim");
+  EXPECT_EQ(down.forecasts.front().tracked, 0u) << "nobody's flows are kept on it";
+  EXPECT_EQ(tables_.backends()[id].state, SL_BACKEND_DOWN);
+  service.backends[0].state = model::BackendState::kUp;
+  const Plan up = apply(make_config({service}));
+  EXPECT_EQ(kinds(up.steps), "backend block service reclaim");
+  EXPECT_FALSE(std::get<PutBackend>(up.steps.front()).is_new);
+  EXPECT_EQ(id_of(service, "10.0.0.1"), id);
+}
+
 TEST_F(PlanTest, MarksNoSlotOfAStatelessServiceAsTracked) {
   model::Service service = web();
   service.flows = model::FlowTracking::kStateless;
