@@ -66,7 +66,7 @@ run_unit() {
 }
 
 run_pytest() {  # run_pytest NAME: the tests of tests/NAME
-  "$here/build.sh" sluiced sluice sluice-decap packet-driver sluice_skeleton_files || { failed=$((failed + 1)); return; }
+  "$here/build.sh" sluiced sluice sluice-decap packet-driver sluice_skeleton_files bench-tools || { failed=$((failed + 1)); return; }
   (cd "$root" && /usr/bin/python3 -m pytest -q -p no:cacheprovider --junit-xml "$results/$1.xml" "tests/$1")
   count_junit "$results/$1.xml" "$1"
 }
