@@ -3,8 +3,8 @@
  * Every reason why a packet was not forwarded: the one list that makes the enum, the counters' names and the
  * CLI's texts. X(enumerator, name, what it means to an operator).
  *
- * A name is forever: dashboards and scripts hold it. Reasons to pass come before reasons to drop; the border is
- * SL_REASON_FIRST_DROP in abi.h.
+ * A name is forever: dashboards and scripts hold it. Reasons to pass come before reasons to drop, and those before
+ * answers; the borders are SL_REASON_FIRST_DROP and SL_REASON_FIRST_ANSWER in abi.h.
  */
 #pragma once
 
@@ -14,7 +14,8 @@
 	X(SL_PASS_GROUP,         "group",          "sent to a group of hosts (broadcast, multicast)")  \
 	X(SL_PASS_MALFORMED,     "malformed",      "headers that lie or are cut short")            \
 	X(SL_PASS_FRAGMENT,      "fragment",       "an IP fragment")                               \
-	X(SL_PASS_NOT_TCP_UDP,   "not_tcp_udp",    "another protocol than TCP or UDP")             \
+	X(SL_PASS_EXTENSIONS,    "extensions",     "IPv6 headers that are too many, or a route")    \
+	X(SL_PASS_NOT_TCP_UDP,   "not_tcp_udp",    "neither TCP, UDP nor an ICMP error about them")  \
 	X(SL_PASS_NO_SERVICE,    "no_service",     "its destination is no service's VIP and port")
 
 #define SL_DROP_REASONS(X)                                                                         \
@@ -25,6 +26,10 @@
 	X(SL_DROP_NO_HEADROOM,   "no_headroom",    "the driver left no room for another header")   \
 	X(SL_DROP_NO_EGRESS,     "no_egress",      "the backend's interface takes no packets")     \
 	X(SL_DROP_BROKEN_TABLE,  "broken_table",   "a table entry that must exist does not")
+
+/* Packets that an answer was sent for. */
+#define SL_ANSWER_REASONS(X)                                                                       \
+	X(SL_ANSWER_TOO_BIG,     "told_too_big",   "too long for the path; its sender was told the MTU")
 
 /* What packets of tracked flows did in the flow table; not a reason, and no substitute for one. In a steady state
  * none of these rises for a TCP service.

@@ -1,5 +1,5 @@
 // SPDX-License-Identifier: GPL-2.0-only OR BSD-2-Clause
-/* The load balancer: one XDP program, four stages and one exit. Every stage returns a reason; SL_OK goes on. */
+/* The load balancer: one XDP program, five stages and one exit. Every stage returns a reason; SL_OK goes on. */
 
 #include "lib/packet.h"
 
@@ -7,6 +7,7 @@
 #include "lib/service.h"
 #include "lib/select.h"
 #include "lib/encap.h"
+#include "lib/answer.h"
 #include "lib/verdict.h"
 
 SEC("xdp")
@@ -22,6 +23,8 @@ int sluice(struct xdp_md *ctx)
 		reason = sl_select(&packet);
 	if (reason == SL_OK)
 		reason = sl_encapsulate(ctx, &packet);
+	if (reason == SL_DROP_TOO_BIG)
+		reason = sl_answer_too_big(ctx, &packet);
 	return sl_verdict(ctx, &packet, reason);
 }
 

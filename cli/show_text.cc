@@ -189,7 +189,10 @@ std::string reasons_text(const std::vector<api::ReasonStatus>& reasons, bool col
       fmt::format("{:<4}  {:<12}  {:>9}  {:>5}  {}\n", "", "REASON", "RATE", "COUNT", "MEANING");
   for (const api::ReasonStatus& reason : reasons) {
     const bool hot = reason.drops && reason.traffic.packets_per_second > 0;
-    text += painted(reason.drops ? "drop" : "pass", hot ? Colour::kRed : Colour::kNone, colours);
+    text += painted(reason.drops     ? "drop"
+                    : reason.answers ? "tell"
+                                     : "pass",
+                    hot ? Colour::kRed : Colour::kNone, colours);
     text += fmt::format("  {:<12}  {:>9}  {:>5}  ", printable(reason.name),
                         packet_rate(reason.traffic.packets_per_second), short_count(reason.traffic.packets));
     text += wrapped(printable(reason.text), kTextColumn) + '\n';

@@ -67,7 +67,7 @@ SL_INLINE void sl_flow_heard(const struct sl_packet *packet, struct sl_flow *flo
 
 /* The backend of a tracked flow. A hit wins while it holds. On a miss, a packet that opens a flow goes to `current`;
  * any other belongs to a flow older than the change and goes to `origin`. The decision is written down in `first`, and
- * when the flow speaks again in `kept`.
+ * when the flow speaks again in `kept`. An ICMP error goes where its flow is and leaves no trace: anybody can send one.
  */
 SL_INLINE __u32 sl_flow_backend_in(void *kept, void *first, const struct sl_packet *packet, __u32 current,
 				   __u32 origin)
@@ -86,12 +86,15 @@ SL_INLINE __u32 sl_flow_backend_in(void *kept, void *first, const struct sl_pack
 	sl_flow_key(packet, &key);
 	known = bpf_map_lookup_elem(kept, &key);
 	if (known && sl_flow_holds(packet, known, now, current)) {
-		sl_flow_heard(packet, known, now);
+		if (!packet->is_error)
+			sl_flow_heard(packet, known, now);
 		return known->backend;
 	}
 	learned = bpf_map_lookup_elem(first, &key);
 	if (learned && sl_flow_holds(packet, learned, now, current)) {
 		flow.backend = learned->backend;
+		if (packet->is_error)
+			return flow.backend;
 		flow.closed |= learned->closed;
 		if (packet->opens_flow) {
 			sl_flow_heard(packet, learned, now);
@@ -105,8 +108,8 @@ SL_INLINE __u32 sl_flow_backend_in(void *kept, void *first, const struct sl_pack
 		return flow.backend;
 	}
 	flow.backend = !packet->opens_flow && sl_backend_is_alive(origin) ? origin : current;
-	if (!flow.backend)
-		return 0;
+	if (!flow.backend || packet->is_error)
+		return flow.backend;
 	if (known) /* it would hide what `first` says */
 		bpf_map_update_elem(kept, &key, &flow, BPF_EXIST);
 	else if (bpf_map_update_elem(first, &key, &flow, BPF_ANY))

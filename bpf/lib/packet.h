@@ -38,6 +38,7 @@ struct sl_packet {
 	bool is_v6;
 	bool opens_flow;   /* TCP with SYN and without ACK */
 	bool closes_flow;  /* TCP with FIN or RST */
+	bool is_error;	   /* an ICMP error: addresses, ports and protocol are those of the flow that it quotes */
 	__be32 flow_label; /* IPv6's, in its place in the first word of the header */
 
 	/* service */

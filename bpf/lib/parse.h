@@ -5,41 +5,17 @@
  */
 #pragma once
 
+#include "icmp.h"
 #include "packet.h"
+#include "transport.h"
 
 #define SL_IPV4_DF bpf_htons(0x4000)
 #define SL_IPV4_FRAGMENT_MASK bpf_htons(0x3fff)	 /* more-fragments bit and offset, RFC 791 section 3.1 */
 #define SL_IPV6_FLOW_LABEL bpf_htonl(0x000fffff) /* RFC 8200 section 3 */
-#define SL_TCP_FLAGS_OFFSET 13
-#define SL_TCP_FIN 0x01
-#define SL_TCP_SYN 0x02
-#define SL_TCP_RST 0x04
-#define SL_TCP_ACK 0x10
-
-/* Reads ports, and TCP's flags. The ports stand first in both protocols (RFC 9293 section 3.1, RFC 768). */
-SL_INLINE enum sl_reason sl_parse_l4(struct sl_packet *packet, void *l4, __u32 l4_size)
-{
-	const __be16 *ports = l4;
-	const __u8 *bytes = l4;
-
-	if (packet->protocol == IPPROTO_TCP) {
-		if (l4_size < sizeof(struct tcphdr) || bytes + sizeof(struct tcphdr) > (__u8 *)packet->data_end)
-			return SL_PASS_MALFORMED;
-		packet->opens_flow = (bytes[SL_TCP_FLAGS_OFFSET] & (SL_TCP_SYN | SL_TCP_ACK)) == SL_TCP_SYN;
-		packet->closes_flow = bytes[SL_TCP_FLAGS_OFFSET] & (SL_TCP_FIN | SL_TCP_RST);
-	} else if (packet->protocol == IPPROTO_UDP) {
-		if (l4_size < sizeof(struct udphdr) || bytes + sizeof(struct udphdr) > (__u8 *)packet->data_end)
-			return SL_PASS_MALFORMED;
-	} else {
-		return SL_PASS_NOT_TCP_UDP;
-	}
-	packet->source_port = ports[0];
-	packet->destination_port = ports[1];
-	return SL_OK;
-}
 
 SL_INLINE enum sl_reason sl_parse_ipv4(struct sl_packet *packet, struct iphdr *ip)
 {
+	struct sl_next next;
 	__u32 header_size, room;
 
 	if ((void *)(ip + 1) > packet->data_end)
@@ -56,15 +32,21 @@ SL_INLINE enum sl_reason sl_parse_ipv4(struct sl_packet *packet, struct iphdr *i
 	packet->is_v6 = false;
 	packet->source[0] = ip->saddr;
 	packet->destination[0] = ip->daddr;
-	packet->protocol = ip->protocol;
 	packet->traffic_class = ip->tos;
 	packet->dont_fragment = ip->frag_off & SL_IPV4_DF;
 	packet->identification = ip->id;
-	return sl_parse_l4(packet, (void *)ip + header_size, packet->l3_size - header_size);
+	next.at = (void *)ip + header_size;
+	next.size = packet->l3_size - header_size;
+	next.protocol = ip->protocol;
+	if (next.protocol == IPPROTO_ICMP)
+		return sl_parse_icmp4(packet, &next);
+	return sl_parse_ports(packet, &next);
 }
 
 SL_INLINE enum sl_reason sl_parse_ipv6(struct sl_packet *packet, struct ipv6hdr *ip)
 {
+	enum sl_reason reason;
+	struct sl_next next;
 	__u32 payload, room;
 
 	if ((void *)(ip + 1) > packet->data_end)
@@ -78,12 +60,17 @@ SL_INLINE enum sl_reason sl_parse_ipv6(struct sl_packet *packet, struct ipv6hdr 
 	packet->l3_size = sizeof(*ip) + payload;
 	__builtin_memcpy(packet->source, &ip->saddr, sizeof(packet->source));
 	__builtin_memcpy(packet->destination, &ip->daddr, sizeof(packet->destination));
-	packet->protocol = ip->nexthdr;
 	packet->traffic_class = (__u8)(ip->priority << 4 | ip->flow_lbl[0] >> 4);
 	packet->flow_label = *(__be32 *)ip & SL_IPV6_FLOW_LABEL;
-	if (ip->nexthdr == IPPROTO_FRAGMENT)
-		return SL_PASS_FRAGMENT;
-	return sl_parse_l4(packet, ip + 1, payload);
+	next.at = ip + 1;
+	next.size = payload;
+	next.protocol = ip->nexthdr;
+	reason = sl_skip_extensions(packet, &next);
+	if (reason != SL_OK)
+		return reason;
+	if (next.protocol == IPPROTO_ICMPV6)
+		return sl_parse_icmp6(packet, &next);
+	return sl_parse_ports(packet, &next);
 }
 
 SL_INLINE enum sl_reason sl_parse(struct xdp_md *ctx, struct sl_packet *packet)

@@ -11,7 +11,7 @@
 
 SL_INLINE int sl_verdict(struct xdp_md *ctx, const struct sl_packet *packet, enum sl_reason reason)
 {
-	int action = reason < SL_REASON_FIRST_DROP ? XDP_PASS : XDP_DROP;
+	int action = reason < SL_REASON_FIRST_DROP ? XDP_PASS : reason < SL_REASON_FIRST_ANSWER ? XDP_DROP : XDP_TX;
 
 	if (reason == SL_OK) {
 		action = XDP_TX;

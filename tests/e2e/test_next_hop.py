@@ -261,17 +261,19 @@ def test_an_interface_that_was_deleted_and_made_again_is_found(lab):
         lab.renew_decap(1)
 
 
-def test_a_packet_longer_than_the_path_takes_is_counted(lab):
+def test_a_sender_of_packets_longer_than_the_path_takes_is_told(lab):
     lab.add_services([backend(1)], ["udp4"])
     lab.ip("lb", "link", "set", "b1", "mtu", "1500")
     try:
         wait_for(lambda: lab.backend("dns", backend(1))["path"] == "resolved", "the way is known")
         time.sleep(0.2)
-        before = lab.reason("too_big")
+        before = lab.reason("told_too_big")
         send = ("import socket; s = socket.socket(socket.AF_INET, socket.SOCK_DGRAM); "
                 f"s.bind(('{CLIENT4}', 0)); s.sendto(bytes(1460), ('{VIP4}', 53))")
         lab.run("client", "/usr/bin/python3", "-c", send)
-        wait_for(lambda: lab.reason("too_big") == before + 1, "it is counted", 3)
+        wait_for(lambda: lab.reason("told_too_big") == before + 1, "it is counted", 3)
+        route = lab.ip("client", "route", "get", VIP4).stdout
+        assert "mtu 1480" in route, route
         assert answers(lab) == {"b1"}
     finally:
         lab.ip("lb", "link", "set", "b1", "mtu", "1600")

@@ -154,9 +154,10 @@ Result<json> Driver::configure(const json& request) {
 }
 
 Result<json> Driver::counters() const {
-  constexpr std::array<const char*, SL_REASON_COUNT> kNames{"ok",
+  constexpr std::array<const char*, SL_REASON_COUNT> kNames{
+      "ok",
 #define SL_NAME(enumerator, name, text) name,
-                                                            SL_PASS_REASONS(SL_NAME) SL_DROP_REASONS(SL_NAME)
+      SL_PASS_REASONS(SL_NAME) SL_DROP_REASONS(SL_NAME) SL_ANSWER_REASONS(SL_NAME)
 #undef SL_NAME
   };
   json reasons = json::object(), backends = json::object();

@@ -18,8 +18,9 @@ BINARY = ROOT / os.environ.get("SLUICE_BUILD", "build") / "tests" / "packet-driv
 # Small, because tables of the default size take half a second to make.
 LIMITS = {"services": 64, "backends": 64, "ring_slots": 1 << 16, "flows": 1 << 14}
 
-PASS_REASONS = {"not_ip", "group", "malformed", "fragment", "not_tcp_udp", "no_service"}
+PASS_REASONS = {"not_ip", "group", "malformed", "fragment", "extensions", "not_tcp_udp", "no_service"}
 DROP_REASONS = {"no_backend", "unresolved", "updating", "too_big", "no_headroom", "no_egress", "broken_table"}
+ANSWER_REASONS = {"told_too_big"}
 DECAP_ACTIONS = {
     "decapsulated": "pass",
     "not_tunnel": "pass",
@@ -179,6 +180,9 @@ class Driver:
             assert action in ("tx", "redirect")
             assert outer_destination(out) == backend
             return Outcome(action, out, None, service, backend)
+        if name in ANSWER_REASONS:
+            assert action == "tx", name
+            return Outcome(action, out, name)
         assert action == ("pass" if name in PASS_REASONS else "drop"), name
         assert name in PASS_REASONS | DROP_REASONS
         # That there is no way out shows only after the packet is made.

@@ -228,7 +228,7 @@ def test_the_longest_packet_of_the_path_fits(driver, inner, outer):
     balance(driver, inner, outer, path={"mtu": 1500})
     fits = packet(inner, payload=b"f" * (room - headers))
     assert_forwarded(driver.run(fits), fits, BACKEND[outer])
-    assert driver.run(packet(inner, payload=b"f" * (room - headers + 1))).reason == "too_big"
+    assert driver.run(packet(inner, payload=b"f" * (room - headers + 1))).reason == "told_too_big"
     padded = fits + b"\0" * 7
     assert_forwarded(driver.run(padded), padded, BACKEND[outer])
 

@@ -88,7 +88,7 @@ def test_a_frame_without_headroom_is_dropped(driver, inner, outer):
         assert_forwarded(by_room[room], frame, BACKEND[outer])
 
 
-@pytest.mark.parametrize("mtu", [0, 19, 20, 1279])
+@pytest.mark.parametrize("mtu", [0, 19, 20, 87])  # an answer would say less than IPv4's least MTU, 68
 def test_a_path_that_takes_next_to_nothing_drops(driver, mtu):
     driver.configure(config(service()), {"mtu": mtu})
     assert driver.run(packet(payload=b"m" * 1300)).reason == "too_big"

@@ -79,7 +79,7 @@ TEST(Messages, StatusSpellingIsFixed) {
                   "bytes_per_second": 1000000000.0}}]})"));
   EXPECT_EQ(encoded["flow_table"], json::parse(R"({
     "entries": 77, "capacity": 262144, "age_seconds": 0.5,
-    "counters": [{"name": "full", "text": "no place", "drops": false,
+    "counters": [{"name": "full", "text": "no place", "drops": false, "answers": false,
                   "traffic": {"packets": 3, "bytes": 0, "packets_per_second": 0.0, "bytes_per_second": 0.0}}]})"));
 }
 

@@ -207,8 +207,8 @@ Result<api::FlowTableStatus> Controller::flow_table() const {
         std::chrono::duration<double>(apply::Moment::Time::clock::now() - census.began).count();
   const auto counters = SLUICE_TRY(port_->flow_counters());
   for (uint32_t event = 0; event < SL_FLOW_EVENT_COUNT; ++event)
-    status.counters.push_back(
-        {kEvents[event].first, kEvents[event].second, false, flow_rates_.traffic(event, counters[event])});
+    status.counters.push_back({kEvents[event].first, kEvents[event].second, false, false,
+                               flow_rates_.traffic(event, counters[event])});
   return status;
 }
 
@@ -220,14 +220,14 @@ Result<std::vector<api::ReasonStatus>> Controller::reasons() const {
   };
   static constexpr Description kReasons[] = {
 #define SL_DESCRIBE(enumerator, name, text) {enumerator, name, text},
-      SL_PASS_REASONS(SL_DESCRIBE) SL_DROP_REASONS(SL_DESCRIBE)
+      SL_PASS_REASONS(SL_DESCRIBE) SL_DROP_REASONS(SL_DESCRIBE) SL_ANSWER_REASONS(SL_DESCRIBE)
 #undef SL_DESCRIBE
   };
   const auto counters = SLUICE_TRY(port_->reason_counters());
   std::vector<api::ReasonStatus> all;
   for (const auto& [reason, name, text] : kReasons)
-    all.push_back(
-        {name, text, reason >= SL_REASON_FIRST_DROP, reason_rates_.traffic(reason, counters[reason])});
+    all.push_back({name, text, reason >= SL_REASON_FIRST_DROP && reason < SL_REASON_FIRST_ANSWER,
+                   reason >= SL_REASON_FIRST_ANSWER, reason_rates_.traffic(reason, counters[reason])});
   return all;
 }
 

@@ -223,6 +223,7 @@ Result<> read(const json& value, ReasonStatus& out) {
       .read_into("name", out.name)
       .read_into("text", out.text)
       .read_into("drops", out.drops)
+      .read_into("answers", out.answers)
       .read_into("traffic", out.traffic)
       .result();
 }
@@ -311,6 +312,7 @@ json encode(const ReasonStatus& reason) {
   return {{"name", reason.name},
           {"text", reason.text},
           {"drops", reason.drops},
+          {"answers", reason.answers},
           {"traffic", encode_traffic(reason.traffic)}};
 }
 

@@ -74,7 +74,8 @@ struct InterfaceStatus {
 struct ReasonStatus {
   std::string name;
   std::string text;
-  bool drops = false;  // false: passed to the kernel
+  bool drops = false;    // the packet; neither this nor `answers`: it was passed to the kernel
+  bool answers = false;  // the packet, with one of our own to its sender
   Traffic traffic;
   bool operator==(const ReasonStatus&) const = default;
 };
