@@ -1,16 +1,14 @@
 """What is not certainly for a service goes to the kernel, untouched (Driver.run checks that), with its reason."""
 
 import pytest
-from packet_frames import BACKEND, BALANCER_MAC, CLIENT, VIP, assert_forwarded, config, eth, network, packet, service, transport
+from packet_frames import BACKEND, BALANCER_MAC, VIP, assert_forwarded, config, eth, network, packet, service, transport
 from scapy.contrib.lldp import LLDPDU, LLDPDUChassisID, LLDPDUEndOfLLDPDU, LLDPDUPortID, LLDPDUTimeToLive
-from scapy.layers.inet import GRE, ICMP, IP, TCP, UDP
+from scapy.layers.inet import GRE, ICMP, UDP
 from scapy.layers.inet6 import (
     ICMPv6EchoRequest,
     ICMPv6ND_NS,
-    IPv6ExtHdrDestOpt,
     IPv6ExtHdrFragment,
     IPv6ExtHdrHopByHop,
-    IPv6ExtHdrRouting,
 )
 from scapy.layers.ipsec import AH, ESP
 from scapy.layers.l2 import ARP, LLC, STP, Dot1AD, Dot1Q, Dot3, Ether
