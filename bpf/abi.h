@@ -177,6 +177,29 @@ SL_ASSERT(sizeof(struct sl_flow) == 24);
 #define SL_FLOW_UDP_IDLE 60000000000ull	   /* ns; a UDP flow that was silent for longer is over */
 #define SL_FLOW_CLOSED_IDLE 10000000000ull /* ns; so is a closed TCP flow */
 
+/* ---- fragments: LRU hash, what the first fragment of a packet tells of the others ---- */
+
+struct sl_fragment_key {
+	__be32 source[4]; /* as in sl_flow_key */
+	__be32 destination[4];
+	__be32 id;     /* IPv4: 16 bits, RFC 791 section 3.1; IPv6: RFC 8200 section 4.5 */
+	__u8 protocol; /* IPv4's; IPv6 packets are told apart without it: 0 */
+	__u8 family;   /* 4 or 6 */
+	__u8 zero[2];
+};
+SL_ASSERT(sizeof(struct sl_fragment_key) == 40);
+
+struct sl_fragment {
+	__be16 source_port;
+	__be16 destination_port;
+	__u8 protocol;
+	__u8 zero[3];
+	__u64 seen; /* CLOCK_MONOTONIC nanoseconds */
+};
+SL_ASSERT(sizeof(struct sl_fragment) == 16);
+
+#define SL_FRAGMENT_LIFE 30000000000ull /* ns; receivers wait no longer for the rest of a packet (Linux: 30 s) */
+
 /* ---- configuration, read-only data set before load; what is off costs nothing ---- */
 
 struct sl_config {

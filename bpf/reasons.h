@@ -13,7 +13,8 @@
 	X(SL_PASS_NOT_IP,        "not_ip",         "not IPv4 or IPv6 (ARP, VLAN tag, ...)")        \
 	X(SL_PASS_GROUP,         "group",          "sent to a group of hosts (broadcast, multicast)")  \
 	X(SL_PASS_MALFORMED,     "malformed",      "headers that lie or are cut short")            \
-	X(SL_PASS_FRAGMENT,      "fragment",       "an IP fragment")                               \
+	X(SL_PASS_FRAGMENT,      "fragment",       "an IP fragment of neither TCP nor UDP")        \
+	X(SL_PASS_ORPHAN,        "orphan",         "a later fragment before a service's first one") \
 	X(SL_PASS_EXTENSIONS,    "extensions",     "IPv6 headers that are too many, or a route")    \
 	X(SL_PASS_NOT_TCP_UDP,   "not_tcp_udp",    "neither TCP, UDP nor an ICMP error about them")  \
 	X(SL_PASS_NO_SERVICE,    "no_service",     "its destination is no service's VIP and port")

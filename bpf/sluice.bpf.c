@@ -5,6 +5,7 @@
 
 #include "lib/parse.h"
 #include "lib/service.h"
+#include "lib/fragment.h"
 #include "lib/select.h"
 #include "lib/encap.h"
 #include "lib/answer.h"
@@ -18,7 +19,7 @@ int sluice(struct xdp_md *ctx)
 
 	reason = sl_parse(ctx, &packet);
 	if (reason == SL_OK)
-		reason = sl_find_service(&packet);
+		reason = packet.fragment ? sl_find_service_of_fragment(&packet) : sl_find_service(&packet);
 	if (reason == SL_OK)
 		reason = sl_select(&packet);
 	if (reason == SL_OK)

@@ -19,7 +19,7 @@ SL_INLINE enum sl_reason sl_take_quoted_ports(struct sl_packet *packet, const st
 {
 	const __be16 *ports = next->at;
 
-	if (next->protocol != IPPROTO_TCP && next->protocol != IPPROTO_UDP)
+	if ((next->protocol != IPPROTO_TCP && next->protocol != IPPROTO_UDP) || next->fragment == SL_LATER_FRAGMENT)
 		return SL_PASS_NOT_TCP_UDP;
 	if ((void *)(ports + 2) > packet->data_end || next->size < 2 * sizeof(*ports))
 		return SL_PASS_MALFORMED;
@@ -34,7 +34,7 @@ SL_INLINE enum sl_reason sl_parse_icmp4(struct sl_packet *packet, const struct s
 {
 	const __u8 *icmp = next->at;
 	const struct iphdr *ip = next->at + SL_ICMP_HEADER;
-	struct sl_next quoted;
+	struct sl_next quoted = {};
 	__u32 header_size;
 
 	if (next->size < SL_ICMP_HEADER || icmp + SL_ICMP_HEADER > (__u8 *)packet->data_end)
@@ -62,7 +62,7 @@ SL_INLINE enum sl_reason sl_parse_icmp6(struct sl_packet *packet, const struct s
 	const struct ipv6hdr *ip = next->at + SL_ICMP_HEADER;
 	const __be32 *source;
 	enum sl_reason reason;
-	struct sl_next quoted;
+	struct sl_next quoted = {};
 
 	if (next->size < SL_ICMP_HEADER || icmp + SL_ICMP_HEADER > (__u8 *)packet->data_end)
 		return SL_PASS_MALFORMED;

@@ -21,6 +21,13 @@
 
 #define SL_INLINE static __always_inline
 
+enum sl_fragment_place {
+	SL_NO_FRAGMENT,
+	SL_FIRST_FRAGMENT,
+	SL_LATER_FRAGMENT,  /* has no ports */
+	SL_ORPHAN_FRAGMENT, /* a later one whose first was not seen */
+};
+
 struct sl_packet {
 	/* parse */
 	void *data;
@@ -36,9 +43,11 @@ struct sl_packet {
 	__u8 protocol;
 	__u8 traffic_class; /* DSCP and ECN */
 	bool is_v6;
-	bool opens_flow;   /* TCP with SYN and without ACK */
-	bool closes_flow;  /* TCP with FIN or RST */
-	bool is_error;	   /* an ICMP error: addresses, ports and protocol are those of the flow that it quotes */
+	bool opens_flow;  /* TCP with SYN and without ACK */
+	bool closes_flow; /* TCP with FIN or RST */
+	bool is_error;	  /* an ICMP error: addresses, ports and protocol are those of the flow that it quotes */
+	__u8 fragment;	  /* enum sl_fragment_place */
+	__be32 fragment_id;
 	__be32 flow_label; /* IPv6's, in its place in the first word of the header */
 
 	/* service */

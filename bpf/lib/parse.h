@@ -10,12 +10,30 @@
 #include "transport.h"
 
 #define SL_IPV4_DF bpf_htons(0x4000)
-#define SL_IPV4_FRAGMENT_MASK bpf_htons(0x3fff)	 /* more-fragments bit and offset, RFC 791 section 3.1 */
+#define SL_IPV4_MORE bpf_htons(0x2000)		 /* RFC 791 section 3.1 */
 #define SL_IPV6_FLOW_LABEL bpf_htonl(0x000fffff) /* RFC 8200 section 3 */
+
+/* Of a fragmented packet only TCP and UDP are followed; a later fragment's ports are another stage's to find. */
+SL_INLINE enum sl_reason sl_parse_transport(struct sl_packet *packet, const struct sl_next *next)
+{
+	packet->fragment = next->fragment;
+	packet->fragment_id = next->fragment_id;
+	if (next->fragment == SL_LATER_FRAGMENT) {
+		if (!packet->is_v6 && next->protocol != IPPROTO_TCP && next->protocol != IPPROTO_UDP)
+			return SL_PASS_FRAGMENT;
+		packet->protocol = next->protocol;
+		return SL_OK;
+	}
+	if (next->protocol != (packet->is_v6 ? IPPROTO_ICMPV6 : IPPROTO_ICMP))
+		return sl_parse_ports(packet, next);
+	if (next->fragment)
+		return SL_PASS_FRAGMENT;
+	return packet->is_v6 ? sl_parse_icmp6(packet, next) : sl_parse_icmp4(packet, next);
+}
 
 SL_INLINE enum sl_reason sl_parse_ipv4(struct sl_packet *packet, struct iphdr *ip)
 {
-	struct sl_next next;
+	struct sl_next next = {};
 	__u32 header_size, room;
 
 	if ((void *)(ip + 1) > packet->data_end)
@@ -26,8 +44,6 @@ SL_INLINE enum sl_reason sl_parse_ipv4(struct sl_packet *packet, struct iphdr *i
 	if (ip->version != 4 || header_size < sizeof(*ip) || packet->l3_size < header_size ||
 	    packet->l3_size > room)
 		return SL_PASS_MALFORMED;
-	if (ip->frag_off & SL_IPV4_FRAGMENT_MASK)
-		return SL_PASS_FRAGMENT;
 
 	packet->is_v6 = false;
 	packet->source[0] = ip->saddr;
@@ -38,15 +54,18 @@ SL_INLINE enum sl_reason sl_parse_ipv4(struct sl_packet *packet, struct iphdr *i
 	next.at = (void *)ip + header_size;
 	next.size = packet->l3_size - header_size;
 	next.protocol = ip->protocol;
-	if (next.protocol == IPPROTO_ICMP)
-		return sl_parse_icmp4(packet, &next);
-	return sl_parse_ports(packet, &next);
+	if (ip->frag_off & SL_IPV4_OFFSET_MASK)
+		next.fragment = SL_LATER_FRAGMENT;
+	else if (ip->frag_off & SL_IPV4_MORE)
+		next.fragment = SL_FIRST_FRAGMENT;
+	next.fragment_id = ip->id;
+	return sl_parse_transport(packet, &next);
 }
 
 SL_INLINE enum sl_reason sl_parse_ipv6(struct sl_packet *packet, struct ipv6hdr *ip)
 {
 	enum sl_reason reason;
-	struct sl_next next;
+	struct sl_next next = {};
 	__u32 payload, room;
 
 	if ((void *)(ip + 1) > packet->data_end)
@@ -68,9 +87,7 @@ SL_INLINE enum sl_reason sl_parse_ipv6(struct sl_packet *packet, struct ipv6hdr 
 	reason = sl_skip_extensions(packet, &next);
 	if (reason != SL_OK)
 		return reason;
-	if (next.protocol == IPPROTO_ICMPV6)
-		return sl_parse_icmp6(packet, &next);
-	return sl_parse_ports(packet, &next);
+	return sl_parse_transport(packet, &next);
 }
 
 SL_INLINE enum sl_reason sl_parse(struct xdp_md *ctx, struct sl_packet *packet)

@@ -14,14 +14,29 @@
 
 #define SL_IPV6_EXTENSIONS 6	/* headers; RFC 8200 section 4.1 recommends each at most once, one twice */
 #define SL_IPV6_SEGMENTS_LEFT 3 /* offset in a routing header, RFC 8200 section 4.4 */
-#define SL_IPV6_FRAGMENT_MASK bpf_htons(0xfff9) /* offset and more-fragments flag, RFC 8200 section 4.5 */
+#define SL_IPV6_FRAGMENT_OFFSET bpf_htons(0xfff8) /* RFC 8200 section 4.5 */
+#define SL_IPV6_FRAGMENT_MORE bpf_htons(0x0001)
 
 /* Where a header begins, as far as it is known. */
 struct sl_next {
 	void *at;
 	__u32 size; /* bytes from there to the packet's end by its own lengths */
 	__u8 protocol;
+	__u8 fragment; /* enum sl_fragment_place; a later one has nothing of what follows */
+	__be32 fragment_id;
 };
+
+/* A whole packet may have a fragment header, too (RFC 6946). */
+SL_INLINE void sl_note_fragment(struct sl_next *next, const __u8 *header)
+{
+	__be16 offset_and_more = *(const __be16 *)(header + 2);
+
+	if (offset_and_more & SL_IPV6_FRAGMENT_OFFSET)
+		next->fragment = SL_LATER_FRAGMENT;
+	else if (offset_and_more & SL_IPV6_FRAGMENT_MORE)
+		next->fragment = SL_FIRST_FRAGMENT;
+	next->fragment_id = *(const __be32 *)(header + 4);
+}
 
 /* Steps over one extension header; *more becomes false where there is none. */
 SL_INLINE enum sl_reason sl_skip_extension(const struct sl_packet *packet, struct sl_next *next, bool *more)
@@ -36,9 +51,8 @@ SL_INLINE enum sl_reason sl_skip_extension(const struct sl_packet *packet, struc
 	}
 	if (header + size > (const __u8 *)packet->data_end)
 		return SL_PASS_MALFORMED;
-	if (next->protocol == IPPROTO_FRAGMENT) { /* a whole packet may have one, RFC 6946 */
-		if (*(const __be16 *)(header + 2) & SL_IPV6_FRAGMENT_MASK)
-			return SL_PASS_FRAGMENT;
+	if (next->protocol == IPPROTO_FRAGMENT) {
+		sl_note_fragment(next, header);
 	} else {
 		if (next->protocol == IPPROTO_ROUTING && header[SL_IPV6_SEGMENTS_LEFT])
 			return SL_PASS_EXTENSIONS;
@@ -49,6 +63,7 @@ SL_INLINE enum sl_reason sl_skip_extension(const struct sl_packet *packet, struc
 	next->protocol = header[0];
 	next->at += size;
 	next->size -= size;
+	*more = next->fragment != SL_LATER_FRAGMENT;
 	return SL_OK;
 }
 

@@ -15,6 +15,25 @@ print(connection.makefile().read().split()[-1])
 """
 
 
+ASK_AT_LENGTH = """
+import socket, sys
+asking = socket.socket(socket.AF_INET6 if ":" in sys.argv[1] else socket.AF_INET, socket.SOCK_DGRAM)
+asking.settimeout(5)
+asking.connect((sys.argv[1], 53))
+asking.send(b"f" * 5000)
+print(asking.recv(6000).decode().split()[0])
+"""
+
+
+@pytest.mark.parametrize("vip", [VIP4, VIP6])
+def test_a_datagram_in_fragments_arrives_whole(lab, vip):
+    kind = "udp4" if vip == VIP4 else "udp6"
+    lab.add_services([backend(1), backend(2), backend(3)], [kind])
+    answers = {lab.run("client", PYTHON, "-c", ASK_AT_LENGTH, vip).stdout.strip() for _ in range(12)}
+    assert answers == {"b1", "b2", "b3"}
+    assert lab.reason("orphan") == 0
+
+
 @pytest.fixture
 def narrow(lab):
     lab.ip("lb", "link", "set", "b1", "mtu", "1500")

@@ -18,7 +18,7 @@ BINARY = ROOT / os.environ.get("SLUICE_BUILD", "build") / "tests" / "packet-driv
 # Small, because tables of the default size take half a second to make.
 LIMITS = {"services": 64, "backends": 64, "ring_slots": 1 << 16, "flows": 1 << 14}
 
-PASS_REASONS = {"not_ip", "group", "malformed", "fragment", "extensions", "not_tcp_udp", "no_service"}
+PASS_REASONS = {"not_ip", "group", "malformed", "fragment", "orphan", "extensions", "not_tcp_udp", "no_service"}
 DROP_REASONS = {"no_backend", "unresolved", "updating", "too_big", "no_headroom", "no_egress", "broken_table"}
 ANSWER_REASONS = {"told_too_big"}
 DECAP_ACTIONS = {
