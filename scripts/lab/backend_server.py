@@ -48,12 +48,13 @@ async def serve_http(name, reader, writer):
 
 
 def answer_udp(name, sock):
-    """Answers from the address that was asked: a socket on :: would answer from the backend's own."""
+    """Answers with the beginning of what came, from the address that was asked: a socket on :: would answer from the
+    backend's own."""
     data, control, _, peer = sock.recvmsg(65536, 256)
     # The interface that the packet came in by is not where the answer leaves by: clear its index.
     asked = [(level, kind, value[:16] + b"\0" * 4) for level, kind, value in control
              if level == socket.IPPROTO_IPV6 and kind == socket.IPV6_PKTINFO]
-    sock.sendmsg([name.encode() + b" " + data], asked, 0, peer)
+    sock.sendmsg([name.encode() + b" " + data[:1000]], asked, 0, peer)
 
 
 async def main(name, http_port=80, udp_port=53):

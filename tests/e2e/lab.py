@@ -124,6 +124,15 @@ class Lab:
     def sysctl(self, host, *settings):
         self.run(host, "sysctl", "-qw", *settings)
 
+    @contextlib.contextmanager
+    def hearing_answers(self):
+        """A veth loses what the XDP program at its other end sends back, unless it has a program of its own."""
+        self.ip("client", "link", "set", "dev", "eth0", "xdpdrv", "obj", PASS_PROGRAM, "sec", "xdp")
+        try:
+            yield
+        finally:
+            self.ip("client", "link", "set", "dev", "eth0", "xdpdrv", "off")
+
     def ping(self, host, address, count=1, *options):
         return self.run(host, "ping", "-n", "-q", "-c", count, "-W", "2", "-i", "0.2", *options, address, check=False)
 

@@ -37,7 +37,8 @@ def test_a_datagram_in_fragments_arrives_whole(lab, vip):
 @pytest.fixture
 def narrow(lab):
     lab.ip("lb", "link", "set", "b1", "mtu", "1500")
-    yield lab
+    with lab.hearing_answers():
+        yield lab
     lab.ip("lb", "link", "set", "b1", "mtu", "1600")
     for family, vip in (("-4", VIP4), ("-6", VIP6)):
         lab.ip("client", family, "route", "flush", "cache", check=False)
