@@ -25,7 +25,7 @@ def test_nothing_is_left(lab, mode):
     lab.add_services([backend(1), backend(2, 6)])
     lab.traffic(count=20)
     programs, maps = kernel_ids(lab)
-    assert len(maps) == 10 and all(exists("map", number) for number in maps)
+    assert len(maps) == 14 and all(exists("map", number) for number in maps)
     assert all(exists("prog", number) for number in programs)
     maps += bpftool("prog", "show", "id", programs[0])["map_ids"]
     lab.stop_agent()
