@@ -107,6 +107,10 @@ SL_INLINE __u32 sl_flow_backend_in(void *kept, void *first, const struct sl_pack
 		}
 		return flow.backend;
 	}
+	/* Between the two another CPU may have moved the flow from `first` to `kept`. */
+	known = bpf_map_lookup_elem(kept, &key);
+	if (known && sl_flow_holds(packet, known, now, current))
+		return known->backend;
 	flow.backend = !packet->opens_flow && sl_backend_is_alive(origin) ? origin : current;
 	if (!flow.backend || packet->is_error)
 		return flow.backend;
