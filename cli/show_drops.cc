@@ -31,9 +31,8 @@ int show_drops(const Session& session) {
 
 void add_show_drops(CLI::App& show, Actions& actions) {
   CLI::App* command = show.add_subcommand("drops", "packets not forwarded, and why");
-  command->footer(R"(drop: the packet is gone. pass: this machine's own stack got it. tell: its sender
-was answered in the VIP's name.
-The busiest reasons come first.
+  command->footer(R"(drop: the packet is gone. pass: this machine's own stack got it.
+tell: its sender was answered. The busiest reasons come first.
 
 Examples:
   sluice show drops
