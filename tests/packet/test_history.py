@@ -31,6 +31,7 @@ KINDS = {  # protocol, and what changes switch between: ways of flow tracking, h
     "tcp-tracked": ("tcp", ["tracked"], [FIVE]),
     "tcp-affinity": ("tcp", ["auto"], [SOURCE]),
     "tcp-switching": ("tcp", ["auto", "tracked"], [FIVE, SOURCE, SOURCE_PORT]),
+    "tcp-in-place": ("tcp", ["auto", "tracked"], [FIVE, SOURCE, SOURCE_PORT]),
     "udp-switching": ("udp", ["auto", "tracked"], [FIVE, SOURCE, SOURCE_PORT]),
 }
 
@@ -40,6 +41,8 @@ class Model:
         self.protocol, self.ways, self.hashes = KINDS[kind]
         self.tracking, self.hash = self.ways[0], self.hashes[0]
         self.backends = {}  # address -> (state, weight)
+        # Behind a small block that is gone, with no room for a second one, a large one can only be changed in its place.
+        self.rings, self.slots = ((4096,), 8192) if kind == "tcp-in-place" else ((256, 512, 1024), LIMITS["ring_slots"])
         self.ring = 256
         self.told = {}  # flow -> backend, or None after a drop, its backend's end, or too long a silence
         self.former = {}  # what was forgotten of them: in truth no time passes, and a SYN looks like one sent again
@@ -51,9 +54,8 @@ class Model:
         kind = {"protocol": self.protocol, "flows": self.tracking, "hash": self.hash}
         return config(service(backends=listed, ring=self.ring, **kind)) | {"limits": self.limits()}
 
-    @staticmethod
-    def limits():
-        return {**LIMITS, "flows": 1024}
+    def limits(self):
+        return {**LIMITS, "flows": 1024, "ring_slots": self.slots}
 
     def takes_new(self):
         return {address for address, (state, weight) in self.backends.items() if state == "up" and weight}
@@ -112,8 +114,8 @@ def change(model, chance):
             model.backends[address] = (chance.choice(states[state]), weight)
         else:
             model.backends[address] = (model.backends[address][0], chance.choice((0, 1, 2)))
-    if chance.random() < 0.1:
-        model.ring = chance.choice((256, 512, 1024))
+    if chance.random() < 0.1 or model.ring not in model.rings:
+        model.ring = chance.choice(model.rings)
     if chance.random() < 0.4:
         model.tracking = chance.choice(model.ways)
     if chance.random() < 0.3:

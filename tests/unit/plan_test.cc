@@ -38,6 +38,10 @@ class Executor {
     EXPECT_TRUE(port_.put_backend(put.id, entry));
   }
   void operator()(const PutBlock& put) { port_.write_block(put.base, put.slots, put.origins); }
+  void operator()(const ChangeBlock& change) {
+    port_.update_origin(change.base, change.origins);
+    port_.update_ring(change.base, change.slots);
+  }
   void operator()(const PutService& put) { EXPECT_TRUE(port_.put_service(put.key, put.value)); }
   void operator()(const DeleteService& gone) { EXPECT_TRUE(port_.delete_service(gone.key)); }
   void operator()(const RetireBackend& gone) { port_.set_backend_state(gone.id, gone.state); }
@@ -79,7 +83,8 @@ class PlanTest : public testing::Test {
 };
 
 std::string kinds(const std::vector<Step>& steps) {
-  static constexpr const char* kWords[] = {"backend", "block", "service", "-service", "-backend", "reclaim"};
+  static constexpr const char* kWords[] = {"backend",  "block",   "service", "-service",
+                                           "-backend", "reclaim", "change"};
   std::string text;
   for (const auto& step : steps) text.append(text.empty() ? "" : " ").append(kWords[step.index()]);
   return text;
@@ -189,6 +194,31 @@ TEST_F(PlanTest, TracksWhatTheServiceAsksFor) {
   EXPECT_EQ(flags(model::Protocol::kUdp, kAuto), SL_SERVICE_TRACK_ALL);
   EXPECT_EQ(flags(model::Protocol::kUdp, kTracked), SL_SERVICE_TRACK_ALL);
   EXPECT_EQ(flags(model::Protocol::kUdp, kStateless), SL_SERVICE_TRACK_NONE);
+}
+
+// However large a ring is, its service can be drained, and its hash changed.
+TEST(Plan, ChangesABlockInItsPlaceWhereThereIsNoRoomForAnother) {
+  FakePort tables(kServices, kBackends, 512);
+  test::WatchedPort port(tables);
+  Layout layout(kServices, kBackends, 512);
+  model::Service service = web();
+  const auto apply = [&] {
+    const model::Config wanted = make_config({service});
+    const auto made = make_plan(layout, tables, nullptr, wanted);
+    EXPECT_TRUE(made.ok()) << made.error().message;
+    for (const auto& step : made->steps) std::visit(Executor(port, wanted), step);
+    layout = made->after;
+    expect_tables(port, layout, wanted, kServices);
+    return kinds(made->steps);
+  };
+  service.ring_slots = 512;
+  EXPECT_EQ(apply(), "backend backend block service");
+  service.backends[0].state = model::BackendState::kDrain;
+  EXPECT_EQ(apply(), "change");
+  service.backends[0].state = model::BackendState::kDown;
+  EXPECT_EQ(apply(), "change -backend reclaim");
+  service.hash = model::FlowHash::kSourceIp;
+  EXPECT_EQ(apply(), "change service");
 }
 
 uint32_t hash_bits(sl_slot_hash hash, sl_slot_hash origin_hash) {

@@ -100,6 +100,11 @@ Result<> Applier::execute(const plan::Step& step, const model::Config& wanted) {
             port_->write_block(put.base, put.slots, put.origins);
             return ok();
           },
+          [&](const plan::ChangeBlock& change) -> Result<> {
+            port_->update_origin(change.base, change.origins);
+            port_->update_ring(change.base, change.slots);
+            return ok();
+          },
           [&](const plan::PutService& put) { return port_->put_service(put.key, put.value); },
           [&](const plan::DeleteService& gone) { return port_->delete_service(gone.key); },
           [&](const plan::RetireBackend& gone) -> Result<> {

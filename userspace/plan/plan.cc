@@ -141,15 +141,23 @@ Result<> Planner::change_ring(ServiceLayout& placed, const model::Service& servi
   const auto slots = static_cast<uint32_t>(change.slots.current.size());
   // Under another hash a flow finds another slot, whether or not the slots move.
   const bool rehashes = !is_new && slot_hash_of(placed.value.flags) != slot_hash_of(flags);
-  const auto base = take(plan_.after.ring, slots);
-  if (!base) return table_full("ring slots", "ring_slots", key.to_string());
-  if (!is_new) freed_blocks_.emplace_back(placed.value.ring_base, placed.slots());
-  placed.value.ring_base = *base;
-  placed.value.ring_mask = slots - 1;
-  placed.value.flags = flags;
   plan_.forecasts.push_back({key, slots, rehashes ? slots : change.moved, change.tracked});
-  plan_.steps.emplace_back(PutBlock{*base, std::move(change.slots.current), std::move(change.slots.origin)});
-  plan_.steps.emplace_back(PutService{key, placed.value});
+  const auto base = take(plan_.after.ring, slots);
+  if (!base && (is_new || slots != placed.slots()))
+    return table_full("ring slots", "ring_slots", key.to_string());
+  const bool is_published_so = !base && placed.value.flags == flags;
+  placed.value.flags = flags;
+  if (base) {
+    if (!is_new) freed_blocks_.emplace_back(placed.value.ring_base, placed.slots());
+    placed.value.ring_base = *base;
+    placed.value.ring_mask = slots - 1;
+    plan_.steps.emplace_back(
+        PutBlock{*base, std::move(change.slots.current), std::move(change.slots.origin)});
+  } else {
+    plan_.steps.emplace_back(
+        ChangeBlock{placed.value.ring_base, std::move(change.slots.current), std::move(change.slots.origin)});
+  }
+  if (!is_published_so) plan_.steps.emplace_back(PutService{key, placed.value});
   return ok();
 }
 

@@ -1,8 +1,10 @@
 // The plan: from what the tables hold to what is wanted, as ordered steps. Pure; nothing is done here.
 //
 // Order within a service: backends, then the new ring block, then the service that publishes it; what is no
-// longer used is retired after. Every step is safe to stop after: a block or backend that nothing names yet
-// is found and reused or retired by the next plan.
+// longer used is retired after. Where there is no room for a second block of the same size, the one that is
+// there is changed under traffic, origins first: a stable slot's origin is its backend already, so that to
+// mark it as tracked and to move it is one store. Every step is safe to stop after: a block or backend that
+// nothing names yet is found and reused or retired by the next plan.
 #pragma once
 
 #include <optional>
@@ -27,6 +29,11 @@ struct PutBlock {
   std::vector<uint32_t> slots;
   std::vector<uint32_t> origins;
 };
+struct ChangeBlock {  // while packets read it; every slot is right before and after its own two stores
+  uint32_t base;
+  std::vector<uint32_t> slots;
+  std::vector<uint32_t> origins;
+};
 struct PutService {
   dataplane::ServiceKey key;
   sl_service value;
@@ -41,7 +48,8 @@ struct RetireBackend {  // flows and origins that name it are void from now on
 struct Reclaim {  // wait for packets, drop flows of these backends; then ids and blocks may be used again
   std::vector<uint32_t> backends;
 };
-using Step = std::variant<PutBackend, PutBlock, PutService, DeleteService, RetireBackend, Reclaim>;
+using Step =
+    std::variant<PutBackend, PutBlock, PutService, DeleteService, RetireBackend, Reclaim, ChangeBlock>;
 
 // What a change means to one service's traffic.
 struct Forecast {
