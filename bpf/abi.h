@@ -168,14 +168,17 @@ struct sl_flow {
 	__u32 backend;
 	__u32 service_id;
 	__u32 hash;   /* what its slot was chosen by when it was last seen: the slot is hash & ring_mask */
-	__u32 closed; /* 1: the client has sent FIN or RST */
+	__u32 closed; /* what of SL_CLOSED_* the client has sent */
 	__u64 seen;   /* CLOCK_MONOTONIC nanoseconds; not more exact than sl_config.flow_seen_every */
 };
 SL_ASSERT(sizeof(struct sl_flow) == 24);
 
 #define SL_FLOW_SYN_QUIET 5000000000ull	   /* ns; a SYN after such a pause is no repeated one but a new flow's */
 #define SL_FLOW_UDP_IDLE 60000000000ull	   /* ns; a UDP flow that was silent for longer is over */
-#define SL_FLOW_CLOSED_IDLE 10000000000ull /* ns; so is a closed TCP flow */
+#define SL_FLOW_CLOSED_IDLE 10000000000ull /* ns; a closed TCP flow that was silent for longer counts no more */
+#define SL_FLOW_HALF_CLOSED_IDLE 120000000000ull /* ns; but after FIN its server may think for so long */
+#define SL_CLOSED_FIN 1
+#define SL_CLOSED_RST 2
 
 /* ---- fragments: LRU hash, what the first fragment of a packet tells of the others ---- */
 

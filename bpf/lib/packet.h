@@ -44,7 +44,7 @@ struct sl_packet {
 	__u8 traffic_class; /* DSCP and ECN */
 	bool is_v6;
 	bool opens_flow;  /* TCP with SYN and without ACK */
-	bool closes_flow; /* TCP with FIN or RST */
+	__u8 closes_flow; /* SL_CLOSED_FIN, SL_CLOSED_RST or 0 */
 	bool is_error;	  /* an ICMP error: addresses, ports and protocol are those of the flow that it quotes */
 	__u8 fragment;	  /* enum sl_fragment_place */
 	__be32 fragment_id;

@@ -91,7 +91,9 @@ SL_INLINE enum sl_reason sl_parse_ports(struct sl_packet *packet, const struct s
 		if (next->size < sizeof(struct tcphdr) || bytes + sizeof(struct tcphdr) > (__u8 *)packet->data_end)
 			return SL_PASS_MALFORMED;
 		packet->opens_flow = (bytes[SL_TCP_FLAGS_OFFSET] & (SL_TCP_SYN | SL_TCP_ACK)) == SL_TCP_SYN;
-		packet->closes_flow = bytes[SL_TCP_FLAGS_OFFSET] & (SL_TCP_FIN | SL_TCP_RST);
+		packet->closes_flow = bytes[SL_TCP_FLAGS_OFFSET] & SL_TCP_RST	? SL_CLOSED_RST
+				      : bytes[SL_TCP_FLAGS_OFFSET] & SL_TCP_FIN ? SL_CLOSED_FIN
+										: 0;
 	} else if (next->protocol == IPPROTO_UDP) {
 		if (next->size < sizeof(struct udphdr) || bytes + sizeof(struct udphdr) > (__u8 *)packet->data_end)
 			return SL_PASS_MALFORMED;

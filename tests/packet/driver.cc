@@ -214,7 +214,9 @@ Result<json> Driver::settle(const json& wanted) {
     const std::string how = wanted["grace_over"];
     now.time += grace;
     if (how == "spoken") now.ns = changed_.ns;  // who was seen before, was silent for longer
-    if (how != "awake") now.ns += static_cast<uint64_t>(std::chrono::nanoseconds(grace).count());
+    // And a second, for the agent allows times of flows to be that much too old.
+    const auto silence = grace + std::chrono::seconds(1);
+    if (how != "awake") now.ns += static_cast<uint64_t>(std::chrono::nanoseconds(silence).count());
   }
   size_t settled = 0, forgotten = 0;
   for (unsigned steps = wanted.value("steps", ~0U); steps > 0; --steps) {

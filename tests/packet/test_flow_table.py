@@ -189,6 +189,21 @@ def test_flows_that_speak_hold_their_slots_and_no_others(driver):
         assert sent(driver, flows) == told
 
 
+@pytest.mark.parametrize("steps", range(1, 5))
+def test_a_flow_that_speaks_in_the_midst_of_a_reading_is_not_missed(driver, steps):
+    """Its second packet moves it from one half of the table to the other."""
+    driver.configure(web(A, B), exact_times=True)
+    flows = random_flows(100)
+    told = sent(driver, flows)
+    driver.apply(web(drained(A), B))
+    assert sent(driver, flows) == told
+    driver.ask({"settle": {"grace_over": "awake", "steps": steps}})
+    assert sent(driver, flows) == told
+    for _ in range(2):
+        driver.settle("awake")
+        assert sent(driver, flows) == told
+
+
 def test_closed_flows_hold_no_slot(driver):
     driver.configure(web(A, B), exact_times=True)
     flows = random_flows(40)

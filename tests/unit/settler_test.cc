@@ -134,9 +134,10 @@ TEST_F(SettlerTest, LetsFlowsThatAreOverHoldNothing) {
   apply(web(BackendState::kDrain));
   const Moment now = after(kGrace * 2);
   const auto i = a_tracked_slot();
-  add_flow(id("10.0.0.1"), i, now.ns - 901 * kSecond);
-  add_flow(id("10.0.0.1"), i, now.ns - 11 * kSecond, 6, 1);
-  EXPECT_EQ(read(now).forgotten_flows, 2u);
+  add_flow(id("10.0.0.1"), i, now.ns - 902 * kSecond);
+  add_flow(id("10.0.0.1"), i, now.ns - 12 * kSecond, 6, SL_CLOSED_RST);
+  add_flow(id("10.0.0.1"), i, now.ns - 122 * kSecond, 6, SL_CLOSED_FIN);
+  EXPECT_EQ(read(now).forgotten_flows, 3u);
   EXPECT_EQ(tracked(), 0u);
 }
 
@@ -147,6 +148,16 @@ TEST_F(SettlerTest, KeepsAClosedFlowThatStillSpeaks) {
   add_flow(id("10.0.0.1"), a_tracked_slot(), now.ns - 9 * kSecond, 6, 1);
   read(now);
   EXPECT_EQ(tracked(), 1u);
+}
+
+TEST_F(SettlerTest, KeepsAHalfClosedFlowWhoseAnswerMayComeButCountsItNoMore) {
+  apply(web(BackendState::kUp));
+  apply(web(BackendState::kDrain));
+  const Moment now = after(kGrace);
+  add_flow(id("10.0.0.1"), a_tracked_slot(), now.ns - 119 * kSecond, 6, SL_CLOSED_FIN);
+  EXPECT_EQ(read(now).forgotten_flows, 0u);
+  EXPECT_EQ(tracked(), 1u);
+  EXPECT_FALSE(applier_->flow_census().of_backend.contains(id("10.0.0.1")));
 }
 
 TEST_F(SettlerTest, TakesTheFlowsOfStableSlotsOutOfTheTable) {
@@ -214,7 +225,7 @@ TEST_F(SettlerTest, ForgetsUdpFlowsThatAreIdle) {
   apply(config);
   const auto& udp = *applier_->placed(ServiceKey::of(config.services.front()));
   const Moment now = Moment::now();
-  for (const uint64_t idle : {59, 61}) {
+  for (const uint64_t idle : {60, 62}) {
     sl_flow_key key{};
     key.protocol = 17;
     tables_.flows.push_back({key, {1, udp.value.id, 0, 0, now.ns - idle * kSecond}});

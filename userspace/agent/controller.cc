@@ -154,7 +154,11 @@ Result<api::ServiceStatus> Controller::service_status(const model::Service& serv
     return Error{ErrorCode::kInternal, "service '" + service.name + "' is not in the kernel's tables"};
 
   const SlotCount count = count_slots(*port_, *placed);
-  status.tracked_slots = count.tracked;
+  // A block is larger than its ring for a while after that has shrunk.
+  const auto of_ring = [&](uint32_t slots) {
+    return static_cast<uint32_t>(uint64_t{slots} * service.ring_slots / placed->slots());
+  };
+  status.tracked_slots = of_ring(count.tracked);
   const auto of = [](const auto& counts, uint32_t id) {
     const auto found = counts.find(id);
     return found == counts.end() ? 0 : found->second;
@@ -176,8 +180,8 @@ Result<api::ServiceStatus> Controller::service_status(const model::Service& serv
     shown.path = is_resolved ? api::PathState::kResolved : api::PathState::kUnresolved;
     shown.path_detail =
         !is_resolved && hop.state == kernel::NextHopState::kResolved ? why_not_up(backend, hop) : hop.detail;
-    shown.slots = of(count.current, shown.id);
-    shown.origin_slots = of(count.origin, shown.id);
+    shown.slots = of_ring(of(count.current, shown.id));
+    shown.origin_slots = of_ring(of(count.origin, shown.id));
     shown.flows = of(applier_.flow_census().of_backend, shown.id);
     shown.traffic =
         backend_rates_.traffic(shown.id, SLUICE_TRY(port_->backend_counters(std::array{shown.id})).front());

@@ -50,12 +50,23 @@ size_t make_stable(dataplane::Port& port, const ServiceLayout& placed, const std
   return settled;
 }
 
-// Whether the flow has ended, as far as one can know: closed and quiet, or silent for longer than is
-// promised.
+// At least, for `seen` may be that much older than the flow's last packet.
+uint64_t silence(const sl_flow& flow, uint64_t now_ns) {
+  constexpr uint64_t kSeenLag = 1'000'000'000;  // sl_config.flow_seen_every
+  return now_ns > flow.seen + kSeenLag ? now_ns - flow.seen - kSeenLag : 0;
+}
+
+// Whether nothing of the flow can be expected any more: reset, or silent for longer than is promised. A
+// client that has sent FIN may still wait for its answer.
 bool is_over(const sl_flow_key& key, const sl_flow& flow, uint64_t grace_ns, uint64_t now_ns) {
-  const uint64_t silent = now_ns > flow.seen ? now_ns - flow.seen : 0;
+  const uint64_t silent = silence(flow, now_ns);
   if (key.protocol == static_cast<uint8_t>(model::Protocol::kUdp)) return silent > SL_FLOW_UDP_IDLE;
-  return silent > grace_ns || (flow.closed != 0 && silent > SL_FLOW_CLOSED_IDLE);
+  if ((flow.closed & SL_CLOSED_RST) != 0 && silent > SL_FLOW_CLOSED_IDLE) return true;
+  return silent > grace_ns || (flow.closed != 0 && silent > SL_FLOW_HALF_CLOSED_IDLE);
+}
+
+bool counts(const sl_flow& flow, uint64_t now_ns) {
+  return flow.closed == 0 || silence(flow, now_ns) <= SL_FLOW_CLOSED_IDLE;
 }
 
 }  // namespace
@@ -129,7 +140,7 @@ Result<> Settler::read_on(dataplane::Port& port, const plan::Layout& layout, std
     if (settling != reading_->settling.end() && flow.backend != (current & ~SL_SLOT_TRACKED) &&
         !tracks_all(placed))  // there the table leads, whatever the slots say
       settling->second.disagrees[slot] = true;
-    ++reading_->census.of_backend[flow.backend];
+    if (counts(flow, now_ns)) ++reading_->census.of_backend[flow.backend];
     ++reading_->census.entries;
     return false;
   };

@@ -74,8 +74,8 @@ class Port {
   virtual Result<> wait_for_packets() = 0;
 
   // Walks on over the flow table, over about `most` entries or to its end, and deletes those that the
-  // predicate picks; returns how many. What packets write meanwhile may or may not be met; all else is met
-  // once.
+  // predicate picks; returns how many. What packets add meanwhile may or may not be
+  // met; all else is, what moves perhaps twice.
   virtual Result<size_t> erase_some_flows(FlowCursor& cursor, uint32_t most, const PickFlow& pick) = 0;
   // The same from its beginning to its end.
   Result<size_t> erase_flows(const PickFlow& pick);

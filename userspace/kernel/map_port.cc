@@ -238,8 +238,10 @@ Result<> MapPort::wait_for_packets() {
 Result<size_t> MapPort::erase_some_flows(dataplane::FlowCursor& cursor, uint32_t most, const PickFlow& pick) {
   constexpr uint32_t kLeast =
       256;  // a batch ends at a bucket's end: less room than a bucket needs is an error
-  const std::array maps{skeleton_->maps.kept_tcp, skeleton_->maps.flows_tcp, skeleton_->maps.kept_udp,
-                        skeleton_->maps.flows_udp};
+  // Packets move flows from the first of each pair to the second, and insert before they delete: in this
+  // order no flow is missed that moves while the table is read.
+  const std::array maps{skeleton_->maps.flows_tcp, skeleton_->maps.kept_tcp, skeleton_->maps.flows_udp,
+                        skeleton_->maps.kept_udp};
   const int fd = bpf_map__fd(maps.at(cursor.map));
   uint32_t count = std::max(most, kLeast);
   std::vector<sl_flow_key> keys(count);
